@@ -1,0 +1,58 @@
+# `make audit` and `make test` need git, make and Python 3.11-3.13 with pip and venv; the rest they install into .venv.
+# Once that is done they work offline, and a second call installs nothing.
+
+PYTHON ?= python3
+UV ?= uv
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help setup audit test long lint bench constraints clean
+
+help:
+	@echo "make audit        which energy does which dynamics descend: audit/report.html and audit/audit.json"
+	@echo "make test         the default tests"
+	@echo "make long         the tests marked long"
+	@echo "make lint         style, types, import contracts, spelling"
+	@echo "make bench        the benchmarks"
+	@echo "make constraints  pin the dependencies anew (needs uv)"
+	@echo "make clean        remove what the tools left, except .venv"
+	@echo "PYTHON=python3.12 chooses the interpreter of a new .venv"
+
+setup: $(READY)
+
+audit: $(READY)
+	@mkdir -p audit
+	$(BIN)/dynamem audit --html audit/report.html --json audit/audit.json
+	@echo "The report is audit/report.html, its numbers are audit/audit.json."
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+long: $(READY)
+	$(BIN)/python -m pytest -m long
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/basedpyright
+
+bench: $(READY)
+	$(BIN)/python -m tests.benchmarks
+
+constraints:
+	$(UV) pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade --quiet \
+		--no-header --no-annotate --output-file constraints.txt
+
+clean:
+	rm -rf audit build dist .cache .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find dynamem tests examples -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit( \
+		"dynamem needs Python 3.11, 3.12 or 3.13, and this one is %d.%d: try make PYTHON=python3.12" % v[:2])'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@echo "Installing into .venv ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@touch $(READY)
