@@ -1,0 +1,85 @@
+"""Associative memories and diffusion models as dynamical systems, and which energy each of them descends.
+
+Names are resolved on first use (PEP 562), so that importing this package does not import JAX: the command line and
+the pytest plugin start at once. `_ROOMS` is the list of public names; the imports under `TYPE_CHECKING` repeat it
+for type checkers and editors, and a test compares the two.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from .catalog import System as System
+    from .diffusion import EDM as EDM
+    from .diffusion import VE as VE
+    from .diffusion import VP as VP
+    from .diffusion import AbstractLaw as AbstractLaw
+    from .diffusion import AbstractPathEnergy as AbstractPathEnergy
+    from .diffusion import AbstractSchedule as AbstractSchedule
+    from .diffusion import AnySchedule as AnySchedule
+    from .diffusion import Cosine as Cosine
+    from .diffusion import DensityEnergy as DensityEnergy
+    from .diffusion import DiffusionPath as DiffusionPath
+    from .diffusion import Empirical as Empirical
+    from .diffusion import FlowMatching as FlowMatching
+    from .diffusion import FreeEnergy as FreeEnergy
+    from .diffusion import Frozen as Frozen
+    from .diffusion import GaussianMixture as GaussianMixture
+    from .diffusion import HopfieldEnergy as HopfieldEnergy
+    from .diffusion import SubVP as SubVP
+    from .diffusion import karras_grid as karras_grid
+    from .energies import AbstractEnergy as AbstractEnergy
+    from .energies import AbstractLagrangianEnergy as AbstractLagrangianEnergy
+    from .energies import DenseMemory as DenseMemory
+    from .energies import Hopfield as Hopfield
+    from .energies import LogSumExp as LogSumExp
+    from .flows import AbstractFlow as AbstractFlow
+    from .flows import GradientFlow as GradientFlow
+    from .flows import LagrangianFlow as LagrangianFlow
+    from .flows import Langevin as Langevin
+    from .flows import Map as Map
+    from .flows import ProbabilityFlow as ProbabilityFlow
+    from .flows import ReverseSDE as ReverseSDE
+    from .kernels import Retrieval as Retrieval
+    from .kernels import retrieve as retrieve
+    from .lyapunov import Rate as Rate
+    from .lyapunov import Verdict as Verdict
+    from .lyapunov import Witness as Witness
+    from .lyapunov import check as check
+    from .lyapunov import falsify as falsify
+    from .lyapunov import generator as generator
+    from .solvers import DDIM as DDIM
+
+    __version__: str
+
+_ROOMS = {
+    "kernels": "retrieve Retrieval",
+    "energies": "AbstractEnergy AbstractLagrangianEnergy Hopfield DenseMemory LogSumExp",
+    "diffusion": "AbstractSchedule VP SubVP VE Cosine EDM FlowMatching AnySchedule "
+    "AbstractLaw Empirical GaussianMixture DiffusionPath "
+    "AbstractPathEnergy DensityEnergy HopfieldEnergy FreeEnergy Frozen karras_grid",
+    "flows": "AbstractFlow GradientFlow LagrangianFlow Langevin ProbabilityFlow ReverseSDE Map",
+    "solvers": "DDIM",
+    "lyapunov": "generator Rate check falsify Verdict Witness",
+    "catalog": "System",
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+__all__ = ["__version__", *_ROOM_OF]  # pyright: ignore[reportUnsupportedDunderAll] (checkers read the imports above)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOM_OF:
+        value = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    elif name == "__version__":
+        value = import_module("importlib.metadata").version(__name__)
+    else:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
