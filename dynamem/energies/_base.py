@@ -1,0 +1,42 @@
+"""What an energy is: a scalar of time and state, with the size of the terms that are summed in it.
+
+The sign is the one of associative memories: low energy is a memory, and the flow is ``dx/dt = -grad E``.
+"""
+
+import abc
+
+import equinox as eqx
+from jaxtyping import Array, Float, Scalar
+
+from .._types import Time
+
+
+class AbstractEnergy(eqx.Module):
+    """A scalar function ``E(t, x)`` that a flow may or may not descend.
+
+    Any function of ``(t, x)`` serves as an energy in every check; a subclass also states how large the terms
+    are that it sums, from which the checks take their rounding bound.
+    """
+
+    @abc.abstractmethod
+    def __call__(self, t: Time, x: Float[Array, " D"]) -> Scalar:
+        """The energy at time ``t`` and state ``x`` of shape (D,)."""
+
+    @abc.abstractmethod
+    def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
+        """Sum of the absolute values of the terms added in ``E``: rounding is a few eps times this."""
+
+
+class AbstractLagrangianEnergy(AbstractEnergy):
+    """An energy of units with a Lagrangian ``L``: activation ``g = dL/dx`` and ``E = (x-b).g - L + E_syn(g)``.
+
+    Source: Krotov & Hopfield 2021 (arXiv 2008.06996), eq. 6; Hoover et al. 2022 (HAMUX).
+    """
+
+    @abc.abstractmethod
+    def dual_gradient(self, t: Time, x: Float[Array, " D"]) -> Float[Array, " D"]:
+        """``dE/dg = x - b + dE_syn/dg``, well defined also where the Hessian of ``L`` is singular."""
+
+    @abc.abstractmethod
+    def slope(self, x: Float[Array, " D"]) -> Float[Array, " D"]:
+        """Diagonal of the Lagrangian's Hessian: ``g'(x)``, non-negative for a convex ``L``."""
