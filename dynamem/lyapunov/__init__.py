@@ -1,0 +1,29 @@
+"""Does this energy fall along that flow? The generator, checks along trajectories, falsification, verdicts."""
+
+from ._attribution import Attribution as Attribution
+from ._attribution import attribute as attribute
+from ._attribution import exact_nodes as exact_nodes
+from ._check import check as check
+from ._check import rates_at as rates_at
+from ._dynamics import dynamics_of as dynamics_of
+from ._falsify import falsify as falsify
+from ._generator import Generator as Generator
+from ._generator import Rate as Rate
+from ._generator import generator as generator
+from ._generator import laplacian as laplacian
+from ._generator import split as split
+from ._rises import Rises as Rises
+from ._rises import differences as differences
+from ._rises import rises_of as rises_of
+from ._rounding import magnitude as magnitude
+from ._rounding import rate_bound as rate_bound
+from ._rounding import rounding_bound as rounding_bound
+from ._supermartingale import MeanTest as MeanTest
+from ._supermartingale import mean_test as mean_test
+from ._trajectory import Directional as Directional
+from ._trajectory import Trajectory as Trajectory
+from ._trajectory import along as along
+from ._trajectory import kicks as kicks
+from ._trajectory import solve as solve
+from ._verdict import Verdict as Verdict
+from ._verdict import Witness as Witness

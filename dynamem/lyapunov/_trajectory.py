@@ -1,0 +1,181 @@
+"""Trajectories of many states at once: Diffrax's own solve, vmapped, with every step kept."""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Scalar
+
+from .._errors import InputError
+from .._types import EnergyFn
+from ..flows import AbstractFlow, AbstractODEFlow, AbstractSDEFlow
+from ._dynamics import TermDynamics
+
+
+CHUNK = 256
+
+
+class Trajectory(eqx.Module):
+    """Steps of B solves (or of one), padded at the end by repeating the last one.
+
+    Attributes:
+        ts: times, shape (B, n).
+        xs: states, shape (B, n, D).
+        count: number of valid entries of each row, shape (B,).
+        ok: whether the solve ended well with finite states, shape (B,).
+        dense_ts: times of the dense output, shape (B, m), empty if not asked for.
+        dense_xs: the interpolated states, shape (B, m, D).
+    """
+
+    ts: Float[Array, "*B n"]
+    xs: Float[Array, "*B n D"]
+    count: Int[Array, "*B"]
+    ok: Bool[Array, "*B"]
+    dense_ts: Float[Array, "*B m"]
+    dense_xs: Float[Array, "*B m D"]
+
+    def trimmed(self, multiple: int = 32) -> "Trajectory":
+        """Without the columns that no row uses, their number rounded up so that few shapes are compiled."""
+        used = int(np.max(np.asarray(self.count)))
+        width = min(self.ts.shape[1], -(-used // multiple) * multiple)
+        return eqx.tree_at(lambda one: (one.ts, one.xs), self, (self.ts[:, :width], self.xs[:, :width]))
+
+
+def controlled(flow: Any, control: Any) -> Any:
+    """The terms of a flow or of the user, driven by one path's own noise."""
+    if isinstance(flow, AbstractODEFlow):
+        return flow.terms()
+    if isinstance(flow, AbstractSDEFlow):
+        return flow.terms(control)
+    if isinstance(flow, TermDynamics):
+        noises = tuple(dfx.ControlTerm(term.vector_field, control) for term in flow.noises)
+        terms = (*flow.drifts, *noises)
+        return terms[0] if len(terms) == 1 else dfx.MultiTerm(*terms)
+    msg = f"flow={type(flow).__name__} has no terms"
+    raise InputError(msg)
+
+
+def brownian(flow: AbstractFlow, span: tuple, adaptive: bool, size: int, key: PRNGKeyArray) -> Any:
+    """One path's Brownian motion: keyed by the step's ends for fixed steps, a virtual tree for adaptive ones."""
+    shape = (size,)
+    if isinstance(flow, TermDynamics) and flow.noises:
+        control: Any = flow.noises[0].control
+        shape = control.shape
+        shape = shape.shape if isinstance(shape, jax.ShapeDtypeStruct) else shape
+    if not adaptive:
+        return dfx.UnsafeBrownianPath(shape=shape, key=key)
+    t0, t1 = span
+    return dfx.VirtualBrownianTree(t0, t1, tol=1e-4 * (t1 - t0), shape=shape, key=key, levy_area=dfx.SpaceTimeLevyArea)
+
+
+@eqx.filter_jit
+def solve(
+    flow: AbstractFlow,
+    states: Float[Array, "B D"],
+    span: tuple,
+    solver: dfx.AbstractSolver,
+    controller: dfx.AbstractStepSizeController,
+    dt0: Float[Array, ""] | None,
+    keys: Array | None,
+    *,
+    max_steps: int,
+    dense: int = 0,
+    args: Any = None,
+) -> Trajectory:
+    """Solve from every state over ``span = (t0, t1)``, keeping all steps and ``dense`` interpolated points."""
+    t0, t1 = span
+    adaptive = not isinstance(controller, dfx.ConstantStepSize | dfx.StepTo)
+    nodes = jnp.linspace(t0, t1, dense) if dense else None
+
+    def one(x0: Float[Array, " D"], key: PRNGKeyArray | None) -> Trajectory:
+        control = None if key is None else brownian(flow, span, adaptive, x0.shape[0], key)
+        steps = dfx.SubSaveAt(t0=True, steps=True)
+        saves = steps if nodes is None else [steps, dfx.SubSaveAt(ts=nodes)]
+        solution: Any = dfx.diffeqsolve(
+            controlled(flow, control),
+            solver,
+            t0,
+            t1,
+            dt0,
+            x0,
+            args,
+            saveat=dfx.SaveAt(subs=saves),
+            stepsize_controller=controller,
+            adjoint=dfx.ForwardMode(),
+            max_steps=max_steps,
+            throw=False,
+        )
+        ts, xs = (solution.ts, solution.ys) if nodes is None else (solution.ts[0], solution.ys[0])
+        empty = (jnp.zeros(0, x0.dtype), jnp.zeros((0, *x0.shape), x0.dtype))
+        dense_ts, dense_xs = empty if nodes is None else (solution.ts[1], solution.ys[1])
+        done = dfx.is_okay(solution.result)
+        return _padded(ts, xs, solution.stats["num_accepted_steps"] + 1, done, dense_ts, dense_xs)
+
+    return jax.vmap(one, in_axes=(0, None if keys is None else 0))(states, keys)
+
+
+def _padded(ts: Array, xs: Array, count: Array, ok: Array, dense_ts: Array, dense_xs: Array) -> Trajectory:
+    """Repeat the last valid step into the unused slots."""
+    index = jnp.minimum(jnp.arange(ts.shape[0]), count - 1)
+    ts, xs = ts[index], xs[index]
+    finite = jnp.all(jnp.isfinite(xs)) & jnp.all(jnp.isfinite(ts))
+    return Trajectory(ts, xs, count, ok & finite, dense_ts, dense_xs)
+
+
+def along(function: Callable, ts: Any, xs: Any, *more: Any) -> Any:
+    """``function(t, x, ...)`` at all points ts (...), xs (..., D): NumPy leaves with the leading shape of ``ts``.
+
+    Points go through in chunks of one size, so that a function compiles once whatever the trajectories' lengths.
+    """
+    shape = np.shape(ts)
+    flat = [np.reshape(np.asarray(part), (-1, *np.shape(part)[len(shape) :])) for part in (ts, xs, *more)]
+    count = flat[0].shape[0]
+    padded = [np.concatenate([part, np.repeat(part[-1:], -count % CHUNK, axis=0)]) for part in flat]
+    pieces = [
+        _vmapped(function, *(jnp.asarray(part[start : start + CHUNK]) for part in padded))
+        for start in range(0, count, CHUNK)
+    ]
+    return jax.tree.map(lambda *leaves: _joined(leaves, count, shape), *jax.device_get(pieces))
+
+
+@eqx.filter_jit
+def _vmapped(function: Callable, *points: Any) -> Any:
+    return jax.vmap(function)(*points)
+
+
+def _joined(leaves: tuple, count: int, shape: tuple) -> np.ndarray:
+    whole = np.concatenate(leaves)[:count]
+    return whole.reshape(*shape, *whole.shape[1:])
+
+
+@eqx.filter_jit
+def kicks(flow: AbstractFlow, run: Trajectory, keys: Array, span: tuple, *, adaptive: bool) -> Array:
+    """The noise ``g dW`` of every step, computed again from the path that drove it, shape (B, n - 1, D)."""
+
+    def one(ts: Array, xs: Array, key: PRNGKeyArray) -> Array:
+        control = brownian(flow, span, adaptive, xs.shape[-1], key)
+
+        def step(ends: tuple) -> Array:
+            t0, t1, x0 = ends
+            noise: Any = flow.diffusion(t0, x0, None)
+            real = t1 > t0  # padding repeats a time, and a path has no increment over nothing
+            kick = noise.mv(control.evaluate(jnp.where(real, t0, span[0]), jnp.where(real, t1, span[1])))
+            return jnp.where(real, kick, jnp.zeros_like(kick))
+
+        return jax.lax.map(step, (ts[:-1], ts[1:], xs[:-1]))
+
+    return jax.vmap(one)(run.ts, run.xs, keys)
+
+
+class Directional(eqx.Module):
+    """``(t, x, v) -> grad E . v``: with ``v = g dW`` the martingale part of a step."""
+
+    energy: EnergyFn
+
+    def __call__(self, t: Scalar, x: Float[Array, " D"], v: Float[Array, " D"]) -> Scalar:
+        """The derivative of the energy at ``(t, x)`` along ``v``."""
+        return jax.jvp(lambda z: self.energy(t, z), (x,), (v,))[1]
