@@ -1,0 +1,35 @@
+"""The named systems that an audit runs, and the audit itself.
+
+Names are resolved on first use, so that the command line can list systems without loading JAX.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from ._audit import run_audit as run_audit
+    from ._audit_types import Audit as Audit
+    from ._names import system_names as system_names
+    from ._options import AuditOptions as AuditOptions
+    from ._options import DataSet as DataSet
+    from ._system import System as System
+    from ._system import load_system as load_system
+
+_MODULES = {
+    "Audit": "_audit_types",
+    "AuditOptions": "_options",
+    "DataSet": "_options",
+    "System": "_system",
+    "load_system": "_system",
+    "run_audit": "_audit",
+    "system_names": "_names",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

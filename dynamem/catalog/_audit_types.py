@@ -1,0 +1,84 @@
+"""What an audit returns: rows, claims and the numbers behind the figures. Plain NumPy, no JAX."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A statement of the theory held against the audit's own numbers."""
+
+    name: str
+    statement: str
+    agrees: bool
+    measured: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One energy along probability-flow trajectories: ``lam`` (n,), ``values`` (B, n), ``rising`` (B, n - 1)."""
+
+    energy: str
+    title: str
+    schedule: str
+    lam: np.ndarray
+    values: np.ndarray
+    rising: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Plane:
+    """``tr C`` on a plane through three patterns at several noise levels, with each schedule's threshold.
+
+    Attributes:
+        u: first plane coordinate, shape (G,).
+        v: second plane coordinate, shape (G,).
+        corners: plane coordinates of the patterns, shape (3, 2).
+        corner_images: the patterns, shape (3, D).
+        lams: noise levels as ``lam``, shape (L,).
+        trace: ``tr C`` in the order (lam, v, u), shape (L, G, G).
+        thresholds: ``D c(t)`` at those levels by schedule, each (L,).
+        dimension: D.
+    """
+
+    u: np.ndarray
+    v: np.ndarray
+    corners: np.ndarray
+    corner_images: np.ndarray
+    lams: np.ndarray
+    trace: np.ndarray
+    thresholds: dict[str, np.ndarray]
+    dimension: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Recall:
+    """Start, end and nearest stored pattern of a few runs, each (k, D), with distances (k,)."""
+
+    label: str
+    starts: np.ndarray
+    ends: np.ndarray
+    nearest: np.ndarray
+    distance: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """Numbers behind the report's figures."""
+
+    curves: list[Curve]
+    planes: Plane | None
+    recalls: list[Recall]
+    image_shape: tuple[int, int] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """Everything an audit found."""
+
+    rows: list[dict[str, Any]]
+    environment: dict[str, Any]
+    claims: list[Claim]
+    figures: Figures

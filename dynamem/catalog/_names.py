@@ -1,0 +1,35 @@
+"""Names of what the audit runs, without importing anything heavy."""
+
+SCHEDULES = ("VP", "SubVP", "VE", "Cosine", "EDM", "FlowMatching")
+MEMORIES = {
+    "log_sum_exp": "modern Hopfield network: gradient flow of |x|^2/2 - LSE/beta",
+    "dense_memory": "dense memory with a rectified cube, gradient flow on the unit sphere",
+    "hopfield_1984": "continuous Hopfield network with Hebbian couplings, tau du/dt = -u + W g(u)",
+}
+DYNAMICS = {
+    "probability_flow": "the ODE that carries noise to data",
+    "reverse_sde": "the reverse SDE with churn 1",
+}
+ENERGIES = {
+    "own": "a memory's own energy",
+    "density": "-log density of the state x, in the schedule's own coordinates",
+    "density_canonical": "-log density of y = x/alpha",
+    "hopfield": "-log Z, the density without its Gaussian factor",
+    "frozen": "the free energy with its noise level held at s = 1",
+    "free": "V = -s^2 log Z, the free energy",
+    "free_churn": "V + churn D s^2/2",
+}
+SOLVERS = {
+    "Tsit5": "adaptive, rtol 1e-8",
+    "Euler": "in the schedule's time t, 10 and 50 steps",
+    "DDIM": "10 and 50 steps",
+    "Heun": "in the schedule's time t, 10 and 50 steps",
+    "EulerMaruyama": "in the schedule's time t, 10 and 50 steps",
+    "DDPM": "ancestral sampling, DDIM with eta = 1, 10 and 50 steps",
+}
+STEPS = (10, 50)
+
+
+def system_names() -> list[str]:
+    """Names that ``--system`` takes, in the order of the audit."""
+    return [*MEMORIES, *(f"{dynamics}/{schedule}" for dynamics in DYNAMICS for schedule in SCHEDULES)]

@@ -1,0 +1,112 @@
+"""`dynamem audit`: run the systems, say which energy descends along what, and write it down."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .._errors import InputError
+from ._expect import RUNGS, exit_code
+
+
+STATES, QUICK_STATES = 32, 8
+MOST_SEED = 2**63 - 1  # a JAX key takes no larger one
+
+DESCRIPTION = """\
+Run memories and diffusion samplers on the data, follow every energy along them, and print for each pair whether the
+energy ever rose: a table on standard output, one mark for each row of the audit."""
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "audit",
+        help="which energy descends along which dynamics, with evidence",
+        description=DESCRIPTION,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", metavar="FILE", help="patterns (N, D) or images (N, H, W) in a .npy, .npz or .csv "
+                      "file (default: the scikit-learn digits in [0, 1])")  # fmt: skip
+    data.add_argument("--standardise", action="store_true", help="mean 0 and variance 1 for features that vary")
+    data.add_argument("--weights", metavar="FILE", help="prior weight of each pattern (default: equal)")
+    what = parser.add_argument_group("what to run")
+    what.add_argument("--system", metavar="NAME", nargs="+", action="extend", default=[],
+                      help="names from `dynamem list`, or module:attribute for a dynamem.System of your own "
+                      "(default: all built-in ones)")  # fmt: skip
+    what.add_argument("--states", metavar="N", type=int,
+                      help=f"start states of each row (default: {STATES}, with --quick {QUICK_STATES})")  # fmt: skip
+    what.add_argument("--seed", metavar="S", type=int, default=0, help="seed of all random numbers (default: 0)")
+    what.add_argument("--quick", action="store_true", help="fewer states and a coarser report, for a first look")
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", metavar="FILE", help="write all rows for machines")
+    output.add_argument("--html", metavar="FILE", help="write the report, one file without scripts")
+    output.add_argument("--expect", choices=RUNGS, help="exit 4, 1 or 3 unless every row is on this rung or above")
+    output.add_argument("--verbose", action="store_true", help="progress in plain lines where there is no terminal")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; everything that can be refused is refused before the computation starts."""
+    from ..catalog._names import system_names
+    from ._data import load, require_states
+    from ._output import check_all
+    from ._systems import check_names
+
+    states = args.states if args.states is not None else QUICK_STATES if args.quick else STATES
+    _check_seed(args.seed)
+    check_names(args.system, system_names())
+    data = load(args.data, args.weights, standardise=args.standardise)
+    require_states(states, data.patterns.shape[1])
+    paths = check_all({"json": args.json, "html": args.html}, {"data": args.data, "weights": args.weights})
+    audit = _compute(args, data, states)
+    _deliver(audit, paths)
+    return exit_code((row["verdict"] for row in audit.rows), args.expect)
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed <= MOST_SEED:
+        msg = f"seed={seed!r} is out of range; give a number from 0 to {MOST_SEED}"
+        raise InputError(msg)
+
+
+def _compute(args: argparse.Namespace, data: Any, states: int) -> Any:
+    from ._cache import prepare_jax
+    from ._messages import note
+    from ._progress import progress
+    from ._systems import check_own
+
+    notes = [*data.notes, *prepare_jax()]
+    from .. import catalog
+
+    check_own(args.system, catalog.load_system)
+    for text in notes:
+        note(text)
+    options = catalog.AuditOptions(
+        data=catalog.DataSet(
+            name=data.name, patterns=data.patterns, image_shape=data.image_shape, weights=data.weights
+        ),
+        states=states,
+        seed=args.seed,
+        quick=args.quick,
+        systems=tuple(dict.fromkeys(args.system)),
+    )
+    with progress(verbose=args.verbose) as report:
+        return catalog.run_audit(options, report)
+
+
+def _deliver(audit: Any, paths: dict[str, Path]) -> None:
+    """The JSON first and the report last, so that whatever goes wrong in one does not lose what came before it."""
+    from ._json import audit_text
+    from ._messages import say
+    from ._output import staged
+    from ._table import audit_table
+
+    if "json" in paths:
+        with staged("json", paths["json"]) as draft:
+            draft.write_text(audit_text(audit.environment, audit.rows), encoding="utf-8")
+    say(audit_table(audit.rows, audit.claims))
+    if "html" in paths:
+        from ..report import write_html
+
+        with staged("html", paths["html"]) as draft:
+            write_html(audit, draft)

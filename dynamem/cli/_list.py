@@ -1,0 +1,55 @@
+"""`dynamem list`: the names that an audit knows, one line each."""
+
+import argparse
+import textwrap
+
+from ._messages import say
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    text = "the names of systems, schedules, energies and solvers"
+    parser = commands.add_parser("list", help=text, description=f"Print {text}.", allow_abbrev=False)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the names."""
+    del args
+    from ..catalog import _names
+
+    paths = {
+        f"{dynamics}/{schedule}": f"{text}, on the {schedule} schedule"
+        for dynamics, text in _names.DYNAMICS.items()
+        for schedule in _names.SCHEDULES
+    }
+    known = _names.MEMORIES | paths
+    systems = {name: known.get(name, "") for name in _names.system_names()}
+    groups = {
+        "systems (--system NAME, or module:attribute for your own)": systems,
+        "schedules": SCHEDULES,
+        "energies": _names.ENERGIES,
+        "solvers": _names.SOLVERS,
+    }
+    say("\n".join(_group(title, names) for title, names in groups.items()) + "\n")
+    return 0
+
+
+WIDTH = 100
+SCHEDULES = {
+    "VP": "variance preserving, alpha^2 + sigma^2 = 1 with linear beta(t) from 0.1 to 20",
+    "SubVP": "alpha of VP, sigma = 1 - alpha^2",
+    "VE": "variance exploding, alpha = 1 and sigma geometric from 0.01 to 50",
+    "Cosine": "alpha = cos of the noise time with offset 0.008, sigma^2 = 1 - alpha^2",
+    "EDM": "alpha = 1, sigma = 80 t",
+    "FlowMatching": "alpha = 1 - t, sigma = t",
+}
+
+
+def _group(title: str, names: dict[str, str]) -> str:
+    width = max(map(len, names), default=0)
+    indent = " " * (width + 4)
+    lines = [
+        textwrap.fill(f"  {name:<{width}}  {text}", WIDTH, subsequent_indent=indent) for name, text in names.items()
+    ]
+    return "\n".join([title, *lines, ""])

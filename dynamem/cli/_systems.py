@@ -1,0 +1,54 @@
+"""The systems that an audit is asked for: built-in names, and a user's own as `module:attribute`."""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+
+from .._errors import DynamemError, InputError
+
+
+def is_own(name: str) -> bool:
+    """Whether the name is of the form `module:attribute`."""
+    return ":" in name
+
+
+def check_names(names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse names that are no built-in system and not of the form `module:attribute`.
+
+    Raises:
+        InputError: with the nearest names.
+    """
+    for name in names:
+        if is_own(name):
+            _check_form(name)
+        elif name not in known:
+            near = get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see `dynamem list`"
+            msg = f"system={name!r} is unknown; {hint}"
+            raise InputError(msg)
+
+
+def _check_form(name: str) -> None:
+    module, _, attribute = name.partition(":")
+    if not attribute.isidentifier() or not all(word.isidentifier() for word in module.split(".")):
+        msg = f"system={name!r} is not of the form module:attribute (two names, nothing is evaluated)"
+        raise InputError(msg)
+
+
+def check_own(names: Sequence[str], load: Callable[[str], object]) -> None:
+    """Load each `module:attribute` once, so that one that does not load is refused before the run.
+
+    Args:
+        names: built-in names are passed over.
+        load: takes `module:attribute`, returns the system or raises.
+
+    Raises:
+        InputError: whatever keeps the module from being imported or the attribute from being a system.
+    """
+    for name in filter(is_own, names):
+        try:
+            load(name)
+        except DynamemError:
+            raise
+        except (Exception, SystemExit) as error:  # whatever the user's module does when imported
+            msg = f"system={name!r} cannot be loaded: {type(error).__name__}: {error}"
+            raise InputError(msg) from error
