@@ -1,0 +1,152 @@
+"""Every concrete leaf of the package, built small: D = 3 coordinates, N = 5 patterns.
+
+`missing` finds the leaves that a table forgets; `test_contract` runs it and every entry.
+"""
+
+import importlib
+import inspect
+import pkgutil
+
+import diffrax as dfx
+import jax.numpy as jnp
+import jax.random as jr
+import lineax as lx
+import numpy as np
+
+import dynamem as dm
+from dynamem.lyapunov import dynamics_of
+
+
+RNG = np.random.default_rng(7)
+XI = jnp.asarray(RNG.normal(size=(5, 3)))
+WEIGHTS = jnp.asarray([0.1, 0.4, 0.2, 0.0, 0.3])
+X = jnp.asarray(RNG.normal(size=(4, 3)))
+COUPLINGS = jnp.asarray(0.5 * (lambda a: a + a.T)(RNG.normal(size=(3, 3))))
+BIAS = jnp.asarray([0.3, -0.2, 0.1])
+SCALING = jnp.asarray([1.0, 2.0, 0.5])
+SKEWED = jnp.asarray([[1.0, 0.4, 0.0], [-0.4, 2.0, 0.1], [0.0, -0.1, 0.5]])
+
+SCHEDULES = {
+    "VP": dm.VP,
+    "SubVP": dm.SubVP,
+    "VE": dm.VE,
+    "Cosine": dm.Cosine,
+    "EDM": dm.EDM,
+    "FlowMatching": dm.FlowMatching,
+}
+ALL = tuple(build() for build in SCHEDULES.values())
+
+
+def any_schedule(index=0):
+    return dm.AnySchedule(ALL, jnp.asarray(index))
+
+
+LEAF_SCHEDULES = {**SCHEDULES, "AnySchedule": lambda: any_schedule(3)}
+
+LAWS = {
+    "Empirical": lambda: dm.Empirical(XI),
+    "Empirical[weights]": lambda: dm.Empirical(XI, WEIGHTS),
+    "GaussianMixture": lambda: dm.GaussianMixture(XI, jnp.asarray([0.5, 0.0, 1.2, 0.3, 0.7]), WEIGHTS),
+}
+
+
+def path(schedule=None, law=None):
+    law = dm.Empirical(XI, WEIGHTS) if law is None else law
+    return dm.DiffusionPath(dm.VP() if schedule is None else schedule, law)
+
+
+def user_terms(noisy):
+    drift = dfx.ODETerm(_pull)
+    if not noisy:
+        return drift
+    return dfx.MultiTerm(drift, dfx.ControlTerm(_columns, dfx.UnsafeBrownianPath((2,), jr.key(0))))
+
+
+def _pull(t, x, args):
+    return -x
+
+
+def _columns(t, x, args):
+    return 0.1 * jnp.ones((3, 2)) + 0.2 * x[:, None] * jnp.asarray([[1.0, 0.5]])
+
+
+def _cube(z):
+    return z**3
+
+
+def _soft(x):
+    return jnp.arctan(x)
+
+
+# name -> (builder, time at which it is tried); the clock of the path energies stands in the name.
+ENERGIES = {
+    "Hopfield": (lambda: dm.Hopfield(COUPLINGS, BIAS), 0.0),
+    "Hopfield[sigmoid]": (lambda: dm.Hopfield(COUPLINGS, BIAS, "sigmoid"), 0.0),
+    "Hopfield[function]": (lambda: dm.Hopfield(COUPLINGS, BIAS, _soft), 0.0),
+    "DenseMemory[power]": (lambda: dm.DenseMemory(XI, "power", 4), 0.0),
+    "DenseMemory[rectified]": (lambda: dm.DenseMemory(XI, "rectified", 3), 0.0),
+    "DenseMemory[exp]": (lambda: dm.DenseMemory(XI, "exp"), 0.0),
+    "DenseMemory[function]": (lambda: dm.DenseMemory(XI, _cube), 0.0),
+    "LogSumExp": (lambda: dm.LogSumExp(XI, 1.5), 0.0),
+    "LogSumExp[no bias]": (lambda: dm.LogSumExp(XI, 1.5, norm_bias=False), 0.0),
+    "DensityEnergy[lam]": (lambda: dm.DensityEnergy(path()), 0.3),
+    "DensityEnergy[tau]": (lambda: dm.DensityEnergy(path(), clock="tau"), 0.7),
+    "HopfieldEnergy[lam]": (lambda: dm.HopfieldEnergy(path()), 0.3),
+    "HopfieldEnergy[tau]": (lambda: dm.HopfieldEnergy(path(), clock="tau"), 0.7),
+    "FreeEnergy[lam]": (lambda: dm.FreeEnergy(path(), churn=0.5), 0.3),
+    "FreeEnergy[tau]": (lambda: dm.FreeEnergy(path(law=LAWS["GaussianMixture"]()), clock="tau"), 0.7),
+    "Frozen": (lambda: dm.Frozen(dm.FreeEnergy(path()), 0.4), 0.1),
+}
+
+# name -> (builder, (t0, t1)) of flows on D = 3
+FLOWS = {
+    "GradientFlow": (lambda: dm.GradientFlow(dm.LogSumExp(XI, 1.5)), (0.0, 1.0)),
+    "GradientFlow[diagonal]": (lambda: dm.GradientFlow(dm.LogSumExp(XI, 1.5), SCALING), (0.0, 1.0)),
+    "GradientFlow[matrix]": (lambda: dm.GradientFlow(dm.LogSumExp(XI, 1.5), SKEWED), (0.0, 1.0)),
+    "GradientFlow[operator]": (
+        lambda: dm.GradientFlow(dm.LogSumExp(XI, 1.5), lx.DiagonalLinearOperator(SCALING)),
+        (0.0, 1.0),
+    ),
+    "LagrangianFlow": (lambda: dm.LagrangianFlow(dm.Hopfield(COUPLINGS, BIAS), SCALING), (0.0, 1.0)),
+    "Langevin": (lambda: dm.Langevin(dm.LogSumExp(XI, 1.5), 0.3), (0.0, 1.0)),
+    "ProbabilityFlow[lam]": (lambda: dm.ProbabilityFlow(path()), (-1.0, 0.5)),
+    "ProbabilityFlow[tau]": (lambda: dm.ProbabilityFlow(path(), clock="tau"), (0.2, 0.8)),
+    "ReverseSDE[lam]": (lambda: dm.ReverseSDE(path(), 0.5), (-1.0, 0.5)),
+    "ReverseSDE[tau]": (lambda: dm.ReverseSDE(path(), 0.5, "tau"), (0.2, 0.8)),
+    "TermDynamics": (lambda: dynamics_of(user_terms(False)), (0.0, 1.0)),
+    "TermDynamics[noise]": (lambda: dynamics_of(user_terms(True)), (0.0, 1.0)),
+}
+
+SOLVERS = {"DDIM": lambda: dm.DDIM(), "DDIM[1]": lambda: dm.DDIM(1.0)}
+
+TABLES = {
+    dm.AbstractEnergy: [build for build, _ in ENERGIES.values()],
+    dm.AbstractSchedule: list(LEAF_SCHEDULES.values()),
+    dm.AbstractLaw: list(LAWS.values()),
+    dm.AbstractFlow: [build for build, _ in FLOWS.values()],
+    dfx.AbstractSolver: list(SOLVERS.values()),
+}
+
+
+def import_all():
+    """Import every module of the package, so that every subclass is known."""
+    for module in pkgutil.walk_packages(dm.__path__, "dynamem."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
+def leaves(base, package="dynamem"):
+    """Names of the concrete subclasses of `base` that `package` defines."""
+    found, queue = set(), [base]
+    while queue:
+        for child in queue.pop().__subclasses__():
+            queue.append(child)
+            ours = child.__module__ == package or child.__module__.startswith(f"{package}.")
+            if ours and not inspect.isabstract(child) and not child.__name__.lstrip("_").startswith("Abstract"):
+                found.add(child.__qualname__)
+    return found
+
+
+def missing(base, builders, package="dynamem"):
+    """Leaves of `base` that no builder makes."""
+    return leaves(base, package) - {type(build()).__qualname__ for build in builders}

@@ -1,0 +1,28 @@
+"""How the tests run: 64 bit, no silent broadcasting or promotion, compiled programs kept between runs.
+
+Nothing here may import dynamem: the runtime checks (`--jaxtyping-packages`) only see what is imported after it.
+"""
+
+import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+
+# In the environment, so that the processes that tests start share the cache too.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+import jax
+
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# The first call of a jitted function compiles, whatever the example: time says nothing about it.
+_QUIET = [HealthCheck.too_slow]
+settings.register_profile("dev", deadline=None, max_examples=25, suppress_health_check=_QUIET, derandomize=False)
+settings.register_profile("ci", deadline=None, max_examples=25, suppress_health_check=_QUIET, derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))

@@ -1,0 +1,143 @@
+"""Known answers of the memories: formulas in NumPy, stored patterns as minima, and what each refuses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.integrate
+
+import dynamem as dm
+from dynamem.energies import Units
+from tests.catalogue import BIAS, COUPLINGS, ENERGIES, WEIGHTS, XI, X, path
+
+
+STATE, T = np.asarray(X[0]), jnp.asarray(0.0)
+INVERSES = {"tanh": np.arctanh, "sigmoid": lambda v: np.log(v / (1 - v)), "identity": lambda v: v}
+ACTIVATIONS = {"tanh": np.tanh, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "identity": lambda x: x}
+
+
+@pytest.mark.parametrize("name", INVERSES)
+def test_hopfield_is_the_energy_of_1984(name):
+    """E = -v.W v/2 - b.v + sum_i int_{g(0)}^{v_i} g^{-1}, up to a constant: differences of two states."""
+    energy = dm.Hopfield(COUPLINGS, BIAS, name)
+
+    def by_hand(u):
+        v, w, b = ACTIVATIONS[name](u), np.asarray(COUPLINGS), np.asarray(BIAS)
+        integral = sum(scipy.integrate.quad(INVERSES[name], ACTIVATIONS[name](0.0), end)[0] for end in v)
+        return -0.5 * v @ w @ v - b @ v + integral
+
+    other = np.asarray(X[1])
+    np.testing.assert_allclose(energy(T, X[0]) - energy(T, X[1]), by_hand(STATE) - by_hand(other), rtol=1e-8)
+
+
+def test_relu_units_have_a_flat_side():
+    energy = dm.Hopfield(COUPLINGS, BIAS, "relu")
+    x = jnp.asarray([-1.0, 2.0, -0.5])
+    np.testing.assert_allclose(energy.slope(x), [0.0, 1.0, 0.0])
+    assert np.all(np.isfinite(dm.LagrangianFlow(energy).mobility(T, x).as_matrix()))
+    np.testing.assert_allclose(energy(T, x), -0.5 * COUPLINGS[1, 1] * 4 - BIAS[1] * 2 + 2.0, rtol=1e-13)
+
+
+def test_a_function_and_its_lagrangian_are_the_same_units():
+    named = dm.Hopfield(COUPLINGS, BIAS, "tanh")
+    by_function = dm.Hopfield(COUPLINGS, BIAS, jnp.tanh)
+    by_lagrangian = dm.Hopfield(COUPLINGS, BIAS, lagrangian=lambda x: jnp.log(jnp.cosh(x)))
+    for other in (by_function, by_lagrangian, dm.Hopfield(COUPLINGS, BIAS, named.units)):
+        np.testing.assert_allclose(other(T, X[0]), named(T, X[0]), rtol=1e-11)
+        np.testing.assert_allclose(other.dual_gradient(T, X[0]), named.dual_gradient(T, X[0]), rtol=1e-11)
+
+
+def test_the_dual_gradient_is_the_gradient_over_the_slope():
+    energy = dm.Hopfield(COUPLINGS, BIAS)
+    quotient = jax.grad(energy, argnums=1)(T, X[0]) / energy.slope(X[0])
+    np.testing.assert_allclose(energy.dual_gradient(T, X[0]), quotient, rtol=1e-11)
+
+
+FORMS = {
+    "DenseMemory[power]": lambda z: -(z**4).sum(),
+    "DenseMemory[rectified]": lambda z: -(np.maximum(z, 0) ** 3).sum(),
+    "DenseMemory[exp]": lambda z: -np.exp(z).sum(),
+    "DenseMemory[function]": lambda z: -(z**3).sum(),
+    "LogSumExp[no bias]": lambda z: 0.5 * STATE @ STATE - np.log(np.exp(1.5 * z).sum()) / 1.5,
+    "LogSumExp": lambda z: (
+        0.5 * STATE @ STATE - np.log(np.exp(1.5 * (z - 0.5 * (np.asarray(XI) ** 2).sum(1))).sum()) / 1.5
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_memory_is_its_formula(name):
+    energy = ENERGIES[name][0]()
+    np.testing.assert_allclose(energy(T, X[0]), FORMS[name](np.asarray(XI) @ STATE), rtol=1e-11)
+
+
+def test_a_cold_log_sum_exp_recalls_its_patterns():
+    energy = dm.LogSumExp(XI, 400.0)
+    for pattern in XI:
+        np.testing.assert_allclose(energy.update(pattern + 0.01), pattern, atol=1e-8)
+
+
+def test_a_dense_memory_is_lowest_at_its_pattern():
+    corners = jnp.asarray(np.sign(np.random.default_rng(0).normal(size=(1, 8))))
+    energy = dm.DenseMemory(corners, "power", 2)
+    assert float(energy(T, corners[0])) == -64.0
+    flipped = corners[0].at[0].multiply(-1.0)
+    assert float(energy(T, flipped)) == -36.0
+
+
+# ------------------------------------------------------- energies of a path
+
+
+def z_of(y, s):
+    return np.asarray(WEIGHTS) @ np.exp(-((y - np.asarray(XI)) ** 2).sum(1) / (2 * s * s))
+
+
+@pytest.mark.parametrize("clock", ["lam", "tau"])
+def test_energies_of_a_path_are_their_formulas(clock):
+    where, t = path(), jnp.asarray(0.3 if clock == "lam" else 0.7)
+    alpha = 1.0 if clock == "lam" else float(where.schedule.alpha(1 - t))
+    noise = float(np.exp(-0.3)) if clock == "lam" else float(where.schedule.sigma(1 - t))
+    s, y = noise / alpha, STATE / alpha
+    log_z = np.log(z_of(y, s))
+    close = {"rtol": 1e-10}
+    np.testing.assert_allclose(dm.HopfieldEnergy(where, clock)(t, X[0]), -log_z, **close)
+    np.testing.assert_allclose(dm.FreeEnergy(where, 0.7, clock)(t, X[0]), s * s * (-log_z + 0.5 * 0.7 * 3), **close)
+    density = -log_z + 1.5 * np.log(2 * np.pi * noise**2)
+    np.testing.assert_allclose(dm.DensityEnergy(where, clock)(t, X[0]), density, **close)
+
+
+def test_the_density_integrates_to_one():
+    one = dm.DiffusionPath(dm.VP(), dm.Empirical(jnp.asarray([[-1.0], [0.5]])))
+    energy, grid = dm.DensityEnergy(one, clock="tau"), jnp.linspace(-12.0, 12.0, 4001)
+    for t in (0.3, 0.8):
+        density = jnp.exp(-jax.vmap(energy, in_axes=(None, 0))(jnp.asarray(t), grid[:, None]))
+        np.testing.assert_allclose(np.trapezoid(density, grid), 1.0, rtol=1e-8)
+
+
+def test_a_frozen_energy_does_not_see_the_time():
+    energy = dm.FreeEnergy(path())
+    frozen = dm.Frozen(energy, 0.4)
+    assert float(frozen(5.0, X[0])) == float(frozen(-1.0, X[0])) == float(energy(0.4, X[0]))
+    assert float(frozen.magnitude(5.0, X[0])) == float(energy.magnitude(0.4, X[0]))
+
+
+# ------------------------------------------------------------------ refusals
+
+
+REFUSED = {
+    "activation='swish' is unknown": lambda: dm.Hopfield(COUPLINGS, BIAS, "swish"),
+    "is not non-decreasing": lambda: dm.Hopfield(COUPLINGS, BIAS, jnp.sin),
+    "increasing activation": lambda: Units(lambda x: -0.5 * x * x, lambda x: -x),
+    "beta=-1.0": lambda: dm.LogSumExp(XI, -1.0),
+    "beta=nan": lambda: dm.LogSumExp(XI, float("nan")),
+    "F='quartic' is unknown": lambda: dm.DenseMemory(XI, "quartic"),
+    "n=0": lambda: dm.DenseMemory(XI, "power", 0),
+    "churn=-0.5": lambda: dm.FreeEnergy(path(), -0.5),
+    r"xi.shape=\(0, 3\)": lambda: dm.LogSumExp(jnp.zeros((0, 3)), 1.0),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_bad_arguments_are_named(message):
+    with pytest.raises(ValueError, match=message):
+        REFUSED[message]()

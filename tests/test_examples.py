@@ -1,0 +1,94 @@
+"""Every example runs, and its numbers come out."""
+
+import importlib
+import json
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import dynamem as dm
+from dynamem.cli import main as dynamem_command
+
+
+FOLDER = Path(__file__).resolve().parents[1] / "examples"
+TESTED = {"own_memory", "own_diffusion", "two_schedules"}
+
+
+def example(name):
+    return importlib.import_module(f"examples.{name}")
+
+
+def test_every_example_is_tested():
+    assert {path.stem for path in FOLDER.glob("*.py")} == TESTED
+
+
+def test_own_memory_descends_in_short_steps_only():
+    module = example("own_memory")
+    found = module.main()
+    assert {question: verdict.status for question, verdict in found.items()} == {
+        "adaptive steps": "holds",
+        "long Euler steps": "broken",
+        "search": "holds",
+    }
+    witness = found["long Euler steps"].witness
+    assert witness.replay(module.energy) == pytest.approx(witness.change)
+
+
+def test_own_memory_is_a_system_of_the_command_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(FOLDER)
+    monkeypatch.delitem(sys.modules, "own_memory", raising=False)
+    file = tmp_path / "audit.json"
+    assert dynamem_command(["audit", "--system", "own_memory:system", "--json", str(file)]) == 0
+    sys.modules.pop("own_memory", None)
+    capsys.readouterr()
+    rows = json.loads(file.read_text())["rows"]
+    assert {row["system"] for row in rows} == {"own_memory:system"}
+    assert {row["verdict"] for row in rows if row["solver"] in ("Tsit5", None)} == {"holds"}
+    assert [row["verdict"] for row in rows if row["solver"] == "Euler" and row["steps"] == 10] == ["broken"]
+
+
+def test_own_diffusion_separates_the_energies():
+    module = example("own_diffusion")
+    found = module.main()
+    assert {question: verdict.status for question, verdict in found.items()} == {
+        "density along the flow": "broken",
+        "V along the flow": "holds",
+        "V, by search": "holds",
+        "V + D s^2/2 in mean": "holds",
+    }
+
+
+def test_own_diffusion_writes_what_the_library_writes():
+    module = example("own_diffusion")
+    path = dm.DiffusionPath(dm.EDM(), dm.Empirical(jnp.asarray(module.PATTERNS)))
+    y, lam = jnp.asarray(module.NOISE[0]), jnp.asarray(0.3)
+    np.testing.assert_allclose(module.free(lam, y), dm.FreeEnergy(path)(lam, y), rtol=1e-12)
+    np.testing.assert_allclose(module.free_churn(lam, y), dm.FreeEnergy(path, 1.0)(lam, y), rtol=1e-12)
+    np.testing.assert_allclose(module.drift(lam, y, None), dm.ProbabilityFlow(path).drift(lam, y, None), rtol=1e-9)
+    np.testing.assert_allclose(module.reverse_drift(lam, y, None), dm.ReverseSDE(path).drift(lam, y, None), rtol=1e-9)
+    own, other = lam + 1.0, dm.DensityEnergy(path)
+    change = module.density(own, y) - module.density(lam, y)
+    np.testing.assert_allclose(change, other(own, y) - other(lam, y), rtol=1e-11)
+
+
+def test_two_schedules_break_where_their_thresholds_say(tmp_path, capsys):
+    module = example("two_schedules")
+    file = tmp_path / "two_schedules.svg"
+    onset = module.main(file)
+    # While the noise covers both clusters tr C is the data's own: CENTRE^2 + RADIUS^2 = D c, c = s^2/(1 + s^2) or s^2.
+    spread = (module.CENTRE**2 + module.RADIUS**2) / 2
+    assert onset["VP"] == pytest.approx(np.sqrt(spread / (1 - spread)), rel=0.05)
+    assert onset["VE"] == pytest.approx(np.sqrt(spread), rel=0.05)
+    assert onset["VP"] > 5 * onset["VE"]
+    assert capsys.readouterr().out.count("V falls: True") == 2
+    assert ET.parse(file).getroot().tag.endswith("svg")
+
+
+def test_the_committed_picture_is_small():
+    picture = FOLDER / "two_schedules.svg"
+    assert picture.stat().st_size < 150_000
+    assert ET.parse(picture).getroot().tag.endswith("svg")

@@ -1,0 +1,68 @@
+"""The README is held to what it says: its example runs and prints what is shown, its links and names exist."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+import dynamem as dm
+from dynamem.cli import make_parser
+
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_prints_what_is_shown():
+    (code,), (shown,) = blocks("python"), blocks("text")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert printed.getvalue() == shown
+
+
+def test_the_example_has_about_twenty_lines():
+    (code,) = blocks("python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 24
+
+
+def test_links_lead_somewhere():
+    targets = re.findall(r"\]\(([^)#]+)\)", TEXT)
+    assert targets
+    missing = [target for target in targets if "://" not in target and not (ROOT / target).exists()]
+    assert missing == []
+
+
+def test_names_are_public():
+    names = set(re.findall(r"\bdm\.(\w+)", TEXT))
+    assert names
+    assert names <= set(dm.__all__)
+
+
+def test_the_map_has_every_room_and_no_other():
+    listed = set(re.findall(r"^\| `dynamem/(\w+)/` \|", TEXT, flags=re.MULTILINE))
+    rooms = {path.parent.name for path in (ROOT / "dynamem").glob("*/__init__.py")}
+    assert listed == rooms
+
+
+@pytest.mark.parametrize("option", sorted(set(re.findall(r"`(--[a-z]+)", TEXT))))
+def test_options_exist(option):
+    actions = make_parser()._subparsers._group_actions[0].choices["audit"]._actions
+    assert option in {name for action in actions for name in action.option_strings}
+
+
+def test_exit_codes_are_those_of_the_command_line():
+    told = set(re.findall(r"^\| (\d+) \| ", TEXT, flags=re.MULTILINE))
+    known = set(re.findall(r"^  (\d+) ", make_parser().epilog, flags=re.MULTILINE))
+    assert told == known
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`make (\w+)`", TEXT))))
+def test_make_targets_exist(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
