@@ -6,8 +6,10 @@
 
 from ._carry import Carry as Carry
 from ._carry import merge as merge
+from ._dense import dense as dense
 from ._record import Retrieval as Retrieval
 from ._record import Tilt as Tilt
 from ._retrieve import retrieve as retrieve
+from ._tilt import dynamem_retrieval as dynamem_retrieval
 from ._tilt import tilt as tilt
 from ._tilt import tilt_batch as tilt_batch

@@ -30,6 +30,11 @@ def squared_norms(xi: Float[Array, "C D"]) -> Float[Array, " C"]:
     return jnp.einsum("nd,nd->n", xi, xi, precision=EXACT)
 
 
+def log_of(count: int, like: Float[Array, "*S"]) -> Float[Array, ""]:
+    """``log count`` in the dtype of ``like``; XLA folds it, and a reader of the jaxpr sees the number it stands for."""
+    return jnp.log(jnp.asarray(count, like.dtype))
+
+
 def take(
     patterns: Float[Array, "N D"], log_u: Float[Array, " N"] | None, size: int, index: Int[Array, ""], dtype: DTypeLike
 ) -> Chunk:

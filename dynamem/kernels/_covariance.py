@@ -9,14 +9,12 @@ With ``n_i = |xi_i|^2`` and the centred change of the logits
 Plain JAX throughout, hence differentiable again; the chunks are recomputed rather than stored.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from ._chunk import EXACT, fold, take
+from ._chunk import EXACT, fold, log_of, take
 from ._plan import reverse_plan
 
 
@@ -52,7 +50,7 @@ def covariance(
     partition, mean, trace, kl, cross = primal
     second = trace + jnp.dot(mean, mean, precision=EXACT)
     size, chunks = reverse_plan(*patterns.shape, eta.dtype.itemsize)
-    log_count = math.log(patterns.shape[0]) if log_u is None else 0.0
+    log_count = log_of(patterns.shape[0], eta) if log_u is None else 0.0
 
     def step(state: Moments, index: Int[Array, ""]) -> Moments:
         chunk = take(patterns, log_u, size, index, eta.dtype)

@@ -63,6 +63,13 @@ def _batch_of_batches(
 def _single(
     patterns: Float[Array, "N D"], log_u: Float[Array, " N"] | None, eta: Float[Array, " D"], kappa: Float[Array, ""]
 ) -> Primal:
+    return jax.jit(dynamem_retrieval)(patterns, log_u, eta, kappa)
+
+
+def dynamem_retrieval(
+    patterns: Float[Array, "N D"], log_u: Float[Array, " N"] | None, eta: Float[Array, " D"], kappa: Float[Array, ""]
+) -> Primal:
+    """The pass for one query, a call of its own in every jaxpr: whoever reads it may put `dense` in its place."""
     return jax.tree.map(lambda leaf: leaf[0], stream(patterns, log_u, eta[None], kappa[None]))
 
 
