@@ -22,5 +22,5 @@ def dense(
     partition = logsumexp(a + weight)
     w = jnp.exp(a + weight - partition)
     mean = jnp.matmul(w, xi, precision=EXACT)
-    trace = jnp.dot(w, jnp.sum((xi - mean) ** 2, axis=1), precision=EXACT)
+    trace = jnp.dot(w, jnp.sum((xi - mean[None, :]) ** 2, axis=1), precision=EXACT)
     return partition, mean, trace, jnp.dot(w, a - partition, precision=EXACT), jnp.dot(w, weight, precision=EXACT)
