@@ -1,12 +1,16 @@
-"""Checks of values that may or may not be known: concrete ones raise, traced ones pass on to NaN."""
+"""Checks of values that may or may not be known: concrete ones raise, traced ones pass on to NaN.
 
+Shapes and dtypes are always known, so that checks of these hold under every transformation and cost nothing there.
+"""
+
+import warnings
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Scalar
 
 from ._errors import InputError
 
@@ -18,8 +22,28 @@ def concrete(value: Any) -> np.ndarray | None:
     return np.asarray(value)
 
 
-def require_positive(name: str, value: Any, *, zero: bool = False) -> None:
-    """Raise unless every known entry is finite and positive (or zero where allowed)."""
+def floats(name: str, value: Any) -> Float[Array, "..."]:
+    """``value`` as an array of floats: whole numbers are converted with a warning, what holds no numbers raises."""
+    try:
+        value = value if isinstance(value, jax.Array) else np.asarray(value)
+    except ValueError as ragged:
+        msg = f"{name}={value!r:.40}: rows of different lengths are no array, give each the same number of entries"
+        raise InputError(msg) from ragged
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        return jnp.asarray(value)
+    if not (value.dtype == bool or jnp.issubdtype(value.dtype, jnp.integer)):
+        msg = f"{name}.dtype={str(value.dtype)!r}: need an array of real numbers, convert it with astype(float)"
+        raise InputError(msg)
+    wide = jnp.result_type(float)
+    warnings.warn(f"{name} has dtype {value.dtype}: converted to {wide}", stacklevel=2)
+    return jnp.asarray(value).astype(wide)
+
+
+def require_positive(name: str, value: Any, *, zero: bool = False, scalar: bool = False) -> None:
+    """Raise unless every known entry is finite and positive (or zero where allowed), and one number where asked for."""
+    if scalar and jnp.shape(value) != ():
+        msg = f"{name}.shape={jnp.shape(value)!r}: need one number, use jax.vmap for several"
+        raise InputError(msg)
     known = concrete(value)
     if known is None:
         return
@@ -29,15 +53,31 @@ def require_positive(name: str, value: Any, *, zero: bool = False) -> None:
         raise InputError(msg)
 
 
+def require_finite(name: str, value: Any) -> None:
+    """Raise unless every known entry is finite, naming the first row that is not; read where the array lies."""
+    if concrete(value) is None:
+        return
+    with jax.ensure_compile_time_eval():
+        good = jnp.isfinite(value)
+        if bool(jnp.all(good)):
+            return
+    place = [int(i) for i in np.argwhere(~np.asarray(good))[0]]
+    msg = f"{name}[{place[0]}] holds NaN or infinity: remove or repair that {'entry' if len(place) == 1 else 'row'}"
+    raise InputError(msg)
+
+
 def require_patterns(name: str, xi: Any) -> None:
     """Raise unless ``xi`` is a finite, non-empty array of shape (N, D)."""
     if xi.ndim != 2 or 0 in xi.shape:
         msg = f"{name}.shape={xi.shape!r}: need a non-empty array of shape (N, D), one pattern a row"
         raise InputError(msg)
-    known = concrete(xi)
-    if known is not None and not np.all(np.isfinite(known)):
-        row = int(np.argwhere(~np.isfinite(known))[0, 0])
-        msg = f"{name}[{row}] holds NaN or infinity: remove or repair that pattern"
+    require_finite(name, xi)
+
+
+def require_state(x: Any, name: str, xi: Any) -> None:
+    """Raise unless ``x`` is one state of as many coordinates as the rows of the matrix ``xi``."""
+    if xi.ndim != 2 or x.shape != xi.shape[1:]:
+        msg = f"state.shape={x.shape!r} and {name}.shape={xi.shape!r}: need (D,) and (N, D), jax.vmap for more states"
         raise InputError(msg)
 
 
@@ -57,6 +97,17 @@ def require_weights(name: str, weights: Any, count: int) -> None:
         raise InputError(msg)
 
 
+@jax.custom_jvp
+def into_unit(t: Scalar) -> Scalar:
+    """``t`` moved into [0, 1] with the derivative of ``t`` itself: that of clipping is halved at the ends."""
+    return jnp.clip(t, 0, 1)
+
+
+@into_unit.defjvp
+def _(primals: tuple[Scalar], tangents: tuple[Scalar]) -> tuple[Scalar, Scalar]:
+    return into_unit(*primals), tangents[0]
+
+
 def unit_time(t: Any) -> Float[Array, ""]:
     """``t`` as a float array in [0, 1]; a known value outside raises, a traced one becomes NaN."""
     t = jnp.asarray(t)
@@ -67,4 +118,4 @@ def unit_time(t: Any) -> Float[Array, ""]:
     if known is not None and np.any(known):
         msg = f"t={np.asarray(t)!s} is outside [0, 1]: schedules run from 0 (data) to 1 (noise)"
         raise InputError(msg)
-    return jnp.where(outside, jnp.asarray(jnp.nan, t.dtype), jnp.clip(t, 0, 1).astype(t.dtype))
+    return jnp.where(outside, jnp.asarray(jnp.nan, t.dtype), into_unit(t))

@@ -1,5 +1,6 @@
 """Known answers of the schedules: the papers' formulas, the ends, inversion, and what is refused."""
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -162,3 +163,72 @@ def test_bad_arguments_are_named(message):
 def test_a_traced_time_outside_gives_nan():
     assert np.isnan(jax.jit(lambda t: dm.VP().alpha(t))(jnp.asarray(1.2)))
     assert np.isnan(back(dm.VE(), jnp.asarray(9.0)))
+
+
+# ------------------------------------------------------------------ the ends
+
+
+def one_sided(values, t):
+    """Derivative of NumPy's ``values`` at an end of [0, 1], from inside, by five points."""
+    h = 1e-3 if t == 0 else -1e-3
+    weights = np.asarray([-25, 48, -36, 16, -3]) / (12 * h)
+    return weights @ np.asarray([values(t + k * h) for k in range(5)])
+
+
+@eqx.filter_jit
+def end_slopes(schedule, t):
+    """``(alpha_dot, sigma_dot)`` by the schedule's own names and by `jax.grad`."""
+    return jnp.stack([schedule.alpha_dot(t), schedule.sigma_dot(t)]), jnp.stack(
+        [jax.grad(schedule.alpha)(t), jax.grad(schedule.sigma)(t)]
+    )
+
+
+@pytest.mark.parametrize("t", [0.0, 1.0])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_slopes_at_the_ends_are_whole(name, t):
+    """Clipping the time to [0, 1] halves a derivative at each end."""
+    own, grad = end_slopes(SCHEDULES[name](), jnp.asarray(t))
+    exact = [one_sided(lambda u, part=part: np.asarray(FORMULAS[name](u)[part]), t) for part in (0, 1)]
+    if t == 0 and name in ("VP", "Cosine"):  # sigma starts like sqrt(t)
+        assert own[1] > 1e10
+        own, grad, exact = own[:1], grad[:1], exact[:1]
+    np.testing.assert_allclose(own, exact, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(grad, exact, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["VP", "SubVP", "VE", "EDM"])
+def test_drift_and_diffusion_at_the_ends(name):
+    for t in (0.0, 1.0):
+        _, _, f, g2, _ = numbers(SCHEDULES[name](), jnp.asarray(t))
+        np.testing.assert_allclose([f, g2], DRIFTS[name](t), rtol=1e-10, atol=1e-12)
+
+
+class Straight(dm.AbstractSchedule):
+    """A user's schedule, which knows nothing of the ends."""
+
+    def alpha(self, t):
+        return 1 - 0.5 * t
+
+    def sigma(self, t):
+        return 2 * t
+
+
+@pytest.mark.parametrize("t", [0.0, 0.5, 1.0])
+def test_a_schedule_of_ones_own_has_its_slopes(t):
+    own, grad = end_slopes(Straight(), jnp.asarray(t))
+    np.testing.assert_allclose([own, grad], [[-0.5, 2.0]] * 2, rtol=1e-14)
+    np.testing.assert_allclose(numbers(Straight(), jnp.asarray(t))[2], -0.5 / (1 - 0.5 * t), rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["VP", "SubVP", "VE", "EDM"])
+def test_the_inverse_has_its_slope_where_noise_is_greatest(name):
+    schedule, end = SCHEDULES[name](), jnp.asarray(1.0)
+    slope = jax.grad(schedule.t_of_lam)(numbers(schedule, end)[-1])
+    np.testing.assert_allclose(slope, 1 / jax.grad(schedule.lam)(end), rtol=1e-9)
+
+
+def test_an_euler_step_from_pure_noise_is_a_ddim_step():
+    """Flow matching at ``t = 1``: ``x+ = alpha+ m + sigma+ (x - alpha m)/sigma`` with ``m`` the mean of the data."""
+    flow, x = dm.ProbabilityFlow(dm.DiffusionPath(dm.FlowMatching(), dm.Empirical(XI)), "tau"), 1.3 * XI[2]
+    step = dfx.Euler().step(flow.terms(), 0.0, 0.25, x, None, None, False)[0]
+    np.testing.assert_allclose(step, 0.25 * jnp.mean(XI, axis=0) + 0.75 * x, rtol=1e-12)

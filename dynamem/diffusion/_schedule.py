@@ -19,7 +19,7 @@ from jaxtyping import Array, Scalar
 
 from .._errors import InputError
 from .._types import Time
-from .._validate import concrete, unit_time
+from .._validate import concrete, into_unit, unit_time
 
 
 class AbstractSchedule(eqx.Module):
@@ -63,14 +63,14 @@ class AbstractSchedule(eqx.Module):
     def t_of_lam(self, lam: Time) -> Scalar:
         """The ``t`` at which ``lam(t) = lam``; NaN (or an error, for a known value) if there is none.
 
-        Bisection, then three Newton steps in ``log t`` or ``log(1-t)``, whichever end is nearer, which make the
-        value exact to rounding and its derivatives (to third order, in ``lam`` and in the schedule) right.
+        Bisection and a Newton step in ``log t`` or ``log(1-t)``, whichever end is nearer, give the value; two plain
+        Newton steps make its derivatives (to third order, in ``lam`` and in the schedule) right.
         """
         lam = jnp.asarray(lam)
         lam = lam if jnp.issubdtype(lam.dtype, jnp.floating) else lam.astype(jnp.result_type(float))
-        t = jax.lax.stop_gradient(_bisect(self.lam, lam))
-        for _ in range(3):
-            t = _newton(self.lam, lam, t)
+        t = jax.lax.stop_gradient(_settle(self.lam, lam, _bisect(self.lam, lam)))
+        for _ in range(2):
+            t = into_unit(t + _newton(self.lam, lam, t))
         low, high = self.lam(jnp.ones_like(t)), self.lam(jnp.zeros_like(t))
         slack = jnp.asarray(1e3 * jnp.finfo(t.dtype).eps, t.dtype)
         outside = (lam < low - slack) | (lam > high + slack) | jnp.isnan(lam)
@@ -78,7 +78,7 @@ class AbstractSchedule(eqx.Module):
         if known is not None and np.any(known):
             msg = f"lam={np.asarray(lam)!s} is not reached: this schedule's lam lies in [{low!s}, {high!s}]"
             raise InputError(msg)
-        return jnp.where(outside, jnp.asarray(jnp.nan, t.dtype), jnp.clip(t, 0, 1))
+        return jnp.where(outside, jnp.asarray(jnp.nan, t.dtype), t)
 
 
 class AnySchedule(AbstractSchedule):
@@ -131,7 +131,7 @@ def _sampled(schedule: AbstractSchedule, grid: Array) -> tuple[Array, Array, Arr
 def _derivative(function: Callable, t: Time) -> Scalar:
     """``d function / dt``, one rounding step inside [0, 1] so that ends with infinite slopes stay finite."""
     t = unit_time(t)
-    t = jnp.maximum(t, jnp.asarray(1e-30, t.dtype))
+    t = t + jax.lax.stop_gradient(jnp.maximum(1e-30 - t, 0))
     return jax.jvp(function, (t,), (jnp.ones_like(t),))[1]
 
 
@@ -153,11 +153,16 @@ def _bisect(lam: Callable, target: Scalar) -> Scalar:
 
 
 def _newton(lam: Callable, target: Scalar, t: Scalar) -> Scalar:
-    """One Newton step in ``log t`` for small ``t``, in ``log(1 - t)`` near one."""
-    t = jnp.clip(t, jnp.asarray(1e-300 if t.dtype == jnp.float64 else 1e-30, t.dtype), 1 - jnp.finfo(t.dtype).eps / 2)
+    """The Newton step of ``lam(t) = target``, zero where it is not finite."""
     value, slope = jax.jvp(lam, (t,), (jnp.ones_like(t),))
     step = (target - value) / slope
-    step = jnp.where(jnp.isfinite(step), step, jnp.zeros_like(step))
+    return jnp.where(jnp.isfinite(step), step, jnp.zeros_like(step))
+
+
+def _settle(lam: Callable, target: Scalar, t: Scalar) -> Scalar:
+    """One Newton step in ``log t`` for small ``t``, in ``log(1 - t)`` near one: it cannot leave (0, 1)."""
+    t = jnp.clip(t, jnp.asarray(1e-300 if t.dtype == jnp.float64 else 1e-30, t.dtype), 1 - jnp.finfo(t.dtype).eps / 2)
+    step = _newton(lam, target, t)
     near_data = t * jnp.exp(jnp.clip(step / t, -1.0, 1.0))
     near_noise = 1 - (1 - t) * jnp.exp(jnp.clip(-step / (1 - t), -1.0, 1.0))
     return jnp.where(t < 0.5, near_data, near_noise)
