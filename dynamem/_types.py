@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     Time = Any
 else:
     Time = float | int | Float[Array, ""] | Float[np.ndarray, ""] | np.floating
+Given = Array | np.ndarray
+"""An array as a user gives it, of any dtype: `floats` makes it one of floats."""
 State = Float[Array, " D"]
 States = Float[Array, "B D"]
 Patterns = Float[Array, "N D"]

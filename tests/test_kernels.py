@@ -79,6 +79,17 @@ def test_one_pattern_is_its_own_answer() -> None:
     assert float(found.trace) == float(found.kl) == 0.0
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_pattern_leaves_nothing_to_rounding(dtype: str) -> None:
+    random = np.random.default_rng(0)
+    xi, queries = random.normal(size=(1, 7)), jnp.asarray(random.normal(size=(25, 7)), dtype)
+    for weights in (None, jnp.ones(1, dtype)):
+        found = fetch(jnp.asarray(xi, dtype), queries, jnp.logspace(-6, 6, 25, dtype=dtype), weights)
+        np.testing.assert_array_equal(found.mean, np.tile(xi.astype(dtype), (25, 1)))
+        for leaf in (found.trace, found.kl, found.entropy):
+            np.testing.assert_array_equal(leaf, 0.0)
+
+
 @pytest.mark.parametrize("x", [0.0, 1e-8, 0.3, 2.0, 30.0])
 def test_two_opposite_patterns_follow_the_hyperbolic_tangent(x: float) -> None:
     a = np.asarray([0.6, 0.8])
@@ -203,6 +214,16 @@ def test_mixed_precision_keeps_the_weights_of_near_duplicates() -> None:
         assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(found))
         errors[precision] = float(jnp.max(jnp.abs(found.entropy.astype("float64") - exact.entropy)))
     assert errors["mixed"] < 1e-5 < 1e-3 < errors["input"]
+
+
+def test_mixed_precision_has_the_scalars_of_float64_far_from_the_origin() -> None:
+    """``E|xi|^2 - |m|^2`` keeps seven digits of |m|^2 less where ``m`` is averaged in float32."""
+    random = np.random.default_rng(0)
+    xi, query = (random.normal(size=(50, 3)) + 100).astype("float32"), (random.normal(size=3) + 100).astype("float32")
+    exact = fetch(jnp.asarray(xi, "float64"), jnp.asarray(query, "float64"), 0.5)
+    found = fetch(jnp.asarray(xi), jnp.asarray(query), 0.5, precision="mixed")
+    for name in ("trace", "kl", "lse", "entropy"):
+        assert float(getattr(found, name)) == pytest.approx(float(getattr(exact, name)), rel=1e-7), name
 
 
 def test_mixed_precision_says_what_it_needs() -> None:

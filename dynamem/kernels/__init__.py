@@ -11,5 +11,6 @@ from ._record import Retrieval as Retrieval
 from ._record import Tilt as Tilt
 from ._retrieve import retrieve as retrieve
 from ._tilt import dynamem_retrieval as dynamem_retrieval
+from ._tilt import log_prior as log_prior
 from ._tilt import tilt as tilt
 from ._tilt import tilt_batch as tilt_batch

@@ -31,7 +31,7 @@ def absorb(chunk: Chunk, etas: Float[Array, "B D"], kappas: Float[Array, " B"], 
     total = jnp.sum(p, axis=1)
     second = jnp.matmul(p, chunk.norms, precision=EXACT)
     cross = jnp.zeros_like(total) if chunk.log_u is None else jnp.matmul(p, chunk.log_u, precision=EXACT)
-    first = average(p, chunk.xi).astype(etas.dtype)
+    first = average(p, chunk.xi)
     if exact:
         drop = jnp.sum(p * (fall if chunk.log_u is None else fall - chunk.log_u[None, :]), axis=1)
     else:

@@ -63,8 +63,8 @@ def scores(chunk: Chunk, etas: Float[Array, "B D"], kappas: Float[Array, " B"]) 
 
 
 def average(p: Float[Array, "B C"], xi: Float[Array, "C D"]) -> Float[Array, "B D"]:
-    """``sum_i p_i xi_i``, in the precision of the patterns."""
-    p = p.astype(xi.dtype)
+    """``sum_i p_i xi_i``, in the precision of the weights."""
+    xi = xi.astype(p.dtype)
     if p.shape[0] == 1:
         return jnp.matmul(p[0], xi, precision=EXACT)[None, :]
     return jnp.matmul(p, xi, precision=EXACT)

@@ -10,11 +10,13 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Scalar, ScalarLike
+from jaxtyping import Array, Float, Scalar, ScalarLike, Shaped
 
-from ._carry import FLOOR
+from .._errors import InputError
+from .._types import Given
+from .._validate import floats, require_patterns, require_positive, require_weights
 from ._record import Retrieval
-from ._tilt import common_dtype, sums
+from ._tilt import common_dtype, log_prior, sums
 
 
 Precision = Literal["input", "mixed"]
@@ -30,49 +32,61 @@ def _one(
     return Retrieval(lse, mean, trace, kl, jnp.maximum(-kl - cross, 0.0))
 
 
-def _safe_log(weights: Float[Array, " N"]) -> Float[Array, " N"]:
-    """``log u``, finite and with a finite derivative where ``u = 0``."""
-    some = weights > 0.0
-    return jnp.where(some, jnp.log(jnp.where(some, weights, 1.0)), FLOOR)
-
-
 def _logit_dtype(patterns: Array, queries: Array, precision: Precision) -> jnp.dtype:
     if precision == "input":
         return common_dtype(patterns, queries)
     if precision != "mixed":
         msg = f"precision={precision!r}: choose 'input' or 'mixed'"
-        raise ValueError(msg)
+        raise InputError(msg)
     if not jax.config.read("jax_enable_x64"):
         msg = f"precision={precision!r} computes logits in float64: set jax.config.update('jax_enable_x64', True)"
-        raise ValueError(msg)
+        raise InputError(msg)
     return jnp.dtype("float64")
 
 
+def _require_batch(patterns: Array, queries: Array, s: ScalarLike | Float[Array, "*B"]) -> None:
+    """Raise unless there is one query or a batch of them, with one noise level for all or one for each."""
+    if queries.ndim not in (1, 2) or queries.shape[-1] != patterns.shape[1]:
+        size = patterns.shape[1]
+        msg = f"queries.shape={queries.shape!r}: patterns of shape {patterns.shape!r} need ({size},) or (B, {size})"
+        raise InputError(msg)
+    if jnp.shape(s) not in ((), queries.shape[:-1]):
+        msg = f"s.shape={jnp.shape(s)!r}: need () or one noise level for each query, shape {queries.shape[:-1]!r}"
+        raise InputError(msg)
+    require_positive("s", s)
+
+
 def retrieve(
-    patterns: Float[Array, "N D"],
-    queries: Float[Array, "*B D"],
+    patterns: Shaped[Given, "N D"],
+    queries: Shaped[Given, "*B D"],
     s: ScalarLike | Float[Array, "*B"],
-    weights: Float[Array, " N"] | None = None,
+    weights: Shaped[Given, " N"] | None = None,
     *,
     precision: Precision = "input",
 ) -> Retrieval:
     """Posterior mean, trace, KL and entropy of the patterns given noisy queries, in one pass over the patterns.
 
     Arguments:
-        patterns: ``xi``, shape (N, D).
+        patterns: ``xi``, shape (N, D), finite.
         queries: ``q``, shape (B, D) or (D,).
         s: noise level, positive, shape (B,) or ().
         weights: prior weights ``u``, shape (N,), summing to 1, zeros allowed; ``None``: ``1/N`` each.
-        precision: ``"mixed"`` computes logits and scalars in float64 and averages in the dtype of the patterns
-            (small ``s`` with float32 patterns); needs x64. Results have the dtype of ``"input"`` either way.
+        precision: ``"mixed"`` computes in float64 from float32 patterns (small ``s``, patterns far from the origin):
+            no float64 copy of them is held. Needs x64; results have the dtype of ``"input"`` either way.
 
     Raises:
-        ValueError: ``precision`` is unknown, or ``"mixed"`` without x64.
+        InputError: a value or a shape is not as above, an array holds no numbers, or ``"mixed"`` without x64. What
+            is not known, under ``jax.jit`` for instance, is not checked.
     """
-    wide = _logit_dtype(patterns, queries, precision)
-    narrow = common_dtype(patterns, queries)
-    noise = jnp.asarray(s).astype(wide)
-    log_u = None if weights is None else _safe_log(weights.astype(wide))
+    patterns, queries = floats("patterns", patterns), floats("queries", queries)
+    require_patterns("patterns", patterns)
+    _require_batch(patterns, queries, s)
+    wide, narrow = _logit_dtype(patterns, queries, precision), common_dtype(patterns, queries)
+    log_u, noise = None, jnp.asarray(s).astype(wide)
+    if weights is not None:
+        weights = floats("weights", weights)
+        require_weights("weights", weights, patterns.shape[0])
+        log_u = log_prior(weights.astype(wide))
     if queries.ndim == 1:
         result = _one(patterns, log_u, queries.astype(wide), noise)
     else:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from ._absorb import Sums, absorb, normalise
 from ._carry import Carry, empty, merge
-from ._chunk import fold, take
+from ._chunk import fold, scores, take
 from ._correct import correct, flat, sharp
 from ._plan import DENSE_LOGITS, Plan, plan
 
@@ -28,11 +28,10 @@ def _tile(
     cut: Plan,
 ) -> Sums:
     """All patterns against one tile of queries."""
-    mixed = etas.dtype != patterns.dtype
 
     def step(carry: Carry, index: Int[Array, ""]) -> Carry:
         chunk = take(patterns, log_u, cut.chunk, index, etas.dtype)
-        block = absorb(chunk, etas, kappas, exact=mixed)
+        block = absorb(chunk, etas, kappas)
         return block if cut.chunks == 1 else merge(carry, block)
 
     carry = fold(step, empty(etas.shape[0], patterns.shape[1], etas.dtype), cut.chunks)
@@ -47,6 +46,19 @@ def _tile(
     return lax.cond(jnp.any(flat(sums[3]) | sharp(kappas, second)), corrected, lambda: sums)
 
 
+def _alone(
+    patterns: Float[Array, "1 D"],
+    log_u: Float[Array, " 1"] | None,
+    etas: Float[Array, "B D"],
+    kappas: Float[Array, " B"],
+) -> Sums:
+    """One pattern has all the weight: nothing is left to rounding."""
+    chunk = take(patterns, log_u, 1, jnp.zeros((), jnp.int32), etas.dtype)
+    zero = jnp.zeros_like(kappas)
+    mean = jnp.broadcast_to(patterns.astype(etas.dtype), etas.shape)
+    return scores(chunk, etas, kappas)[:, 0], mean, zero, zero, zero
+
+
 def stream(
     patterns: Float[Array, "N D"],
     log_u: Float[Array, " N"] | None,
@@ -55,6 +67,8 @@ def stream(
 ) -> Sums:
     """``(A, m, tr C, KL, cross)`` for a batch; ``log_u`` is finite. No derivative is taken through this."""
     queries, coordinates = etas.shape
+    if patterns.shape[0] == 1:
+        return _alone(patterns, log_u, etas, kappas)
     cut = plan(queries, *patterns.shape, etas.dtype.itemsize)
     if cut.tiles == 1:
         return _tile(patterns, log_u, etas, kappas, cut)

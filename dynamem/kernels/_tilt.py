@@ -11,9 +11,9 @@ loop), a rule for ``vmap`` (any nesting becomes one batch), and the streaming pa
 Rounding. With ``R`` the largest norm of a pattern that carries weight, ``eps`` that of the dtype of ``eta`` and
 ``rho = eps (kappa R^2 + |eta| R + sqrt(D))``: the weights and ``m / R`` are right to a few rho, ``kappa tr C``, ``KL``
 and ``A`` to a few ``rho + eps log N``, and derivatives relatively to a few rho. ``KL`` (and ``A``, unless its own
-terms cancel) stay *relatively* accurate as ``kappa -> 0``, and ``tr C``, ``KL`` are exact at one-hot weights.
-Centre the patterns: an offset counts in ``R``. If ``eta`` has a wider dtype than the patterns, logits and all scalars
-are computed in that dtype and only the averages of patterns in theirs.
+terms cancel) stay *relatively* accurate as ``kappa -> 0``; where ``eps kappa E_w|xi|^2 > eps^0.4``, one-hot weights
+have ``tr C = 0`` and ``KL = -log u`` exactly; a single pattern has ``tr C = KL = 0`` everywhere. Centre the patterns:
+an offset counts in ``R``. If ``eta`` has a wider dtype than the patterns, all is computed in that dtype, by chunks.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,11 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array, Float, ScalarLike
+from jaxtyping import Array, Float, ScalarLike, Shaped
 
+from .._errors import InputError
+from .._types import Given
+from .._validate import floats, require_state
 from ._absorb import Sums
 from ._carry import FLOOR
 from ._covariance import Primal, covariance, partition_tangent
@@ -129,17 +132,26 @@ def common_dtype(patterns: Float[Array, "N D"], eta: Float[Array, "*B D"]) -> jn
     return jnp.promote_types(patterns.dtype, eta.dtype)
 
 
-def prepare(log_weights: Float[Array, " N"] | None, dtype: jnp.dtype) -> Float[Array, " N"] | None:
+def log_prior(weights: Float[Array, " N"]) -> Float[Array, " N"]:
+    """``log u``, finite and with a finite derivative where ``u = 0``."""
+    some = weights > 0.0
+    return jnp.where(some, jnp.log(jnp.where(some, weights, 1.0)), FLOOR)
+
+
+def _prepare(log_weights: Float[Array, " N"] | None, count: int, dtype: jnp.dtype) -> Float[Array, " N"] | None:
     """Log weights in ``dtype`` and finite."""
     if log_weights is None:
         return None
+    if log_weights.shape != (count,):
+        msg = f"log_weights.shape={log_weights.shape!r}: need one for each of the {count} patterns, shape ({count},)"
+        raise InputError(msg)
     return jnp.maximum(log_weights.astype(dtype), jnp.asarray(FLOOR, dtype))
 
 
 def tilt(
-    patterns: Float[Array, "N D"],
+    patterns: Shaped[Given, "N D"],
     log_weights: Float[Array, " N"] | None,
-    eta: Float[Array, " D"],
+    eta: Shaped[Given, " D"],
     kappa: ScalarLike,
 ) -> Tilt:
     """Averages of the patterns under ``w_i ~ u_i exp(eta.xi_i - kappa |xi_i|^2/2)`` for one query.
@@ -151,18 +163,24 @@ def tilt(
         log_weights: ``log u``, shape (N,), of weights that sum to 1; ``-inf`` leaves a pattern out; ``None``: ``1/N``.
         eta: natural parameter ``y/s^2``, shape (D,).
         kappa: natural parameter ``1/s^2 >= 0``, shape (); 0 leaves the norm bias out.
+
+    Raises:
+        InputError: shapes do not fit, or an array holds no numbers. Values are not looked at.
     """
+    patterns, eta = floats("patterns", patterns), floats("eta", eta)
+    require_state(eta, "patterns", patterns)
     dtype = common_dtype(patterns, eta)
-    kappa = jnp.asarray(kappa).astype(dtype)
-    partition, mean, trace, kl, _ = sums(patterns, prepare(log_weights, dtype), eta.astype(dtype), kappa)
+    log_u, kappa = _prepare(log_weights, patterns.shape[0], dtype), jnp.asarray(kappa).astype(dtype)
+    partition, mean, trace, kl, _ = sums(patterns, log_u, eta.astype(dtype), kappa)
     return Tilt(partition, mean, trace, kl)
 
 
 def tilt_batch(
-    patterns: Float[Array, "N D"],
+    patterns: Shaped[Given, "N D"],
     log_weights: Float[Array, " N"] | None,
-    etas: Float[Array, "B D"],
+    etas: Shaped[Given, "B D"],
     kappas: Float[Array, " B"],
 ) -> Tilt:
     """``tilt`` for B queries: ``etas`` of shape (B, D), ``kappas`` of shape (B,)."""
+    patterns, etas = floats("patterns", patterns), floats("etas", etas)
     return jax.vmap(tilt, in_axes=(None, None, 0, 0))(patterns, log_weights, etas, kappas)
