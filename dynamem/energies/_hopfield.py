@@ -11,10 +11,11 @@ and ``dE/dt = -tau sum_i g'(u_i) (du_i/dt)^2 <= 0`` if ``W`` is symmetric and ``
 from collections.abc import Callable
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Scalar
+from jaxtyping import Array, Float, Scalar, Shaped
 
 from .._errors import InputError
-from .._types import Time
+from .._types import Given, Time
+from .._validate import floats, require_finite, require_state
 from ._base import AbstractLagrangianEnergy
 from ._units import Units, as_units
 
@@ -38,40 +39,41 @@ class Hopfield(AbstractLagrangianEnergy):
 
     def __init__(
         self,
-        W: Float[Array, "D D"],
-        bias: Float[Array, " D"] | None = None,
+        W: Shaped[Given, "D D"],
+        bias: Shaped[Given, " D"] | None = None,
         activation: str | Callable | Units = "tanh",
         *,
         lagrangian: Callable | None = None,
     ) -> None:
-        self.W = jnp.asarray(W)
-        self.bias = jnp.zeros(self.W.shape[0], self.W.dtype) if bias is None else jnp.asarray(bias)
+        self.W = floats("W", W)
+        self.bias = jnp.zeros(self.W.shape[:1], self.W.dtype) if bias is None else floats("bias", bias)
         self.units = as_units(activation, lagrangian)
 
     def __check_init__(self) -> None:
         if self.W.ndim != 2 or self.W.shape[0] != self.W.shape[1] or self.bias.shape != self.W.shape[:1]:
             msg = f"W.shape={self.W.shape!r} and bias.shape={self.bias.shape!r}: need (D, D) and (D,)"
             raise InputError(msg)
-
-    def _terms(self, x: Float[Array, " D"]) -> tuple[Scalar, Scalar, Scalar, Scalar]:
-        v = self.units.g(x)
-        return -0.5 * (v @ (self.W @ v)), -(self.bias @ v), x @ v, -self.units.total(x)
+        require_finite("W", self.W)
+        require_finite("bias", self.bias)
 
     def __call__(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """``-v.W v/2 - b.v + u.v - L(u)`` at ``u = x``."""
-        synapse, bias, legendre, lagrangian = self._terms(x)
-        return synapse + bias + (legendre + lagrangian)
+        v = self._activations(x)
+        return -0.5 * (v @ (self.W @ v)) - self.bias @ v + (x @ v - self.units.total(x))
 
     def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
-        """Sum of the absolute values of the four terms, coupling by coupling."""
-        v = jnp.abs(self.units.g(x))
-        _, _, legendre, lagrangian = self._terms(x)
-        return 0.5 * (v @ (jnp.abs(self.W) @ v)) + jnp.abs(self.bias) @ v + jnp.abs(legendre) + jnp.abs(lagrangian)
+        """Sum of the absolute values of the four terms, unit by unit and coupling by coupling."""
+        v = jnp.abs(self._activations(x))
+        return 0.5 * (v @ (jnp.abs(self.W) @ v)) + jnp.abs(self.bias) @ v + jnp.abs(x) @ v + self.units.size(x)
 
     def dual_gradient(self, t: Time, x: Float[Array, " D"]) -> Float[Array, " D"]:
         """``u - W v - b``: ``dE/dg`` for a symmetric ``W``, and Hopfield's field for any."""
-        return x - self.bias - self.W @ self.units.g(x)
+        return x - self.bias - self.W @ self._activations(x)
 
     def slope(self, x: Float[Array, " D"]) -> Float[Array, " D"]:
         """``g'(u)``, shape (D,)."""
         return self.units.slope(x)
+
+    def _activations(self, x: Float[Array, " D"]) -> Float[Array, " D"]:
+        require_state(x, "W", self.W)
+        return self.units.g(x)

@@ -12,9 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Scalar
 
 from .._errors import InputError
-
-
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
+from ._integral import integral
 
 
 class Units(eqx.Module):
@@ -23,10 +21,12 @@ class Units(eqx.Module):
     Attributes:
         lagrangian: scalar function ``L``.
         activation: scalar function ``g = L'``, non-decreasing, so that ``L`` is convex.
+        error: scalar function, the absolute error of ``L`` beside rounding.
     """
 
     lagrangian: Callable
     activation: Callable
+    error: Callable = jnp.zeros_like
 
     def __check_init__(self) -> None:
         with jax.ensure_compile_time_eval():
@@ -43,6 +43,11 @@ class Units(eqx.Module):
     def total(self, x: Float[Array, " D"]) -> Scalar:
         """``sum_i L(x_i)``."""
         return jnp.sum(jax.vmap(self.lagrangian)(x))
+
+    def size(self, x: Float[Array, " D"]) -> Scalar:
+        """``sum_i |L(x_i)|``, the error of ``L`` counted as if it were rounding."""
+        errors = jax.vmap(self.error)(x) / float(jnp.finfo(x.dtype).eps)
+        return jnp.sum(jnp.abs(jax.vmap(self.lagrangian)(x)) + errors)
 
     def g(self, x: Float[Array, " D"]) -> Float[Array, " D"]:
         """``g(x_i)``, shape (D,)."""
@@ -77,22 +82,6 @@ NAMED = {
 }
 
 
-def _integral(g: Callable) -> Callable:
-    """``L(x) = integral of g from 0 to x`` by 48-point Gauss-Legendre; its derivative is ``g`` itself."""
-
-    @jax.custom_jvp
-    def lagrangian(x: Scalar) -> Scalar:
-        nodes = jnp.asarray(0.5 * (_NODES + 1.0), x.dtype)
-        return 0.5 * x * jnp.sum(jnp.asarray(_WEIGHTS, x.dtype) * jax.vmap(g)(nodes * x))
-
-    @lagrangian.defjvp
-    def _jvp(primals: tuple, tangents: tuple) -> tuple:
-        (x,), (dx,) = primals, tangents
-        return lagrangian(x), g(x) * dx
-
-    return lagrangian
-
-
 def as_units(activation: str | Callable | Units, lagrangian: Callable | None) -> Units:
     """Units from a name, an elementwise activation, or an elementwise Lagrangian."""
     if lagrangian is not None:
@@ -100,7 +89,8 @@ def as_units(activation: str | Callable | Units, lagrangian: Callable | None) ->
     if isinstance(activation, Units):
         return activation
     if callable(activation):
-        return Units(_integral(activation), activation)
+        antiderivative, error = integral(activation)
+        return Units(antiderivative, activation, error)
     if activation not in NAMED:
         msg = f"activation={activation!r} is unknown; choose one of {sorted(NAMED)} or pass a function"
         raise InputError(msg)
