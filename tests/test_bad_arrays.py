@@ -12,6 +12,7 @@ from dynamem.kernels import tilt
 from tests.catalogue import WEIGHTS, XI, X
 
 
+SHORT = X[0, :2]
 HOLED, ENDLESS = XI.at[3, 1].set(jnp.nan), XI.at[0, 2].set(jnp.inf)
 
 
@@ -45,6 +46,18 @@ REFUSED = {
     "queries.dtype='<U3'": lambda: dm.retrieve(XI, np.asarray(["one"] * 3), 1.0),
     "patterns.dtype='complex128'": lambda: dm.retrieve(XI.astype(complex), X, 1.0),
     "rows of different lengths": lambda: dm.retrieve([[1.0], [1.0, 2.0]], X, 1.0),
+    r"xi\[3\] holds NaN or infinity: remove or repair that row": lambda: dm.LogSumExp(HOLED, 1.0),
+    r"xi\[0\] holds NaN or infinity": lambda: dm.DenseMemory(ENDLESS),
+    r"W\[3\] holds NaN or infinity": lambda: dm.Hopfield(jnp.eye(5).at[3, 3].set(jnp.nan)),
+    r"bias\[1\] holds NaN or infinity: .* that entry": lambda: dm.Hopfield(jnp.eye(2), jnp.asarray([0, jnp.inf])),
+    "n=2.5": lambda: dm.DenseMemory(XI, n=2.5),
+    r"W.shape=\(5, 3\)": lambda: dm.Hopfield(XI),
+    "xi.dtype='object'": lambda: dm.LogSumExp(np.asarray(XI, object), 1.0),
+    r"state.shape=\(2,\) and patterns.shape=\(5, 3\): need \(D,\) and \(N, D\)": lambda: dm.LogSumExp(XI, 1.0)(
+        0.0, SHORT
+    ),
+    r"state.shape=\(2,\) and xi.shape=\(5, 3\)": lambda: dm.DenseMemory(XI)(0.0, SHORT),
+    r"state.shape=\(2,\) and W.shape=\(3, 3\)": lambda: dm.Hopfield(jnp.eye(3))(0.0, SHORT),
     r"log_weights.shape=\(4,\)": lambda: tilt(XI, jnp.zeros(4), X[0], 1.0),
 }
 
@@ -66,6 +79,9 @@ CONVERTED = {
     "patterns": lambda xi: dm.retrieve(xi, X, 0.5).mean,
     "queries": lambda xi: dm.retrieve(XI, xi, 0.5).mean,
     "patterns of tilt": lambda xi: tilt(xi, None, X[0], 1.0).mean,
+    "xi of LogSumExp": lambda xi: dm.LogSumExp(xi, 2.0)(0.0, X[0]),
+    "xi of DenseMemory": lambda xi: dm.DenseMemory(xi)(0.0, X[0]),
+    "W": lambda xi: dm.Hopfield(xi[:3])(0.0, X[0]),
     "eta": lambda xi: tilt(XI, None, xi[0], 1.0).mean,
 }
 

@@ -1,5 +1,6 @@
 """Known answers of the memories: formulas in NumPy, stored patterns as minima, and what each refuses."""
 
+import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,6 +72,55 @@ def test_a_memory_is_its_formula(name):
     np.testing.assert_allclose(energy(T, X[0]), FORMS[name](np.asarray(XI) @ STATE), rtol=1e-11)
 
 
+# Activations with kinks, jumps and steep places, and their integrals from 0.
+ROUGH = {
+    "clip": (lambda u: jnp.clip(u, -1, 1), lambda x: np.where(np.abs(x) < 1, x * x / 2, np.abs(x) - 0.5)),
+    "shifted clip": (
+        lambda u: jnp.clip(u, -0.3, 0.7),
+        lambda x: np.piecewise(
+            x, [x < -0.3, x > 0.7], [lambda z: -0.3 * z - 0.045, lambda z: 0.7 * z - 0.245, lambda z: z * z / 2]
+        ),
+    ),
+    "steep": (
+        lambda u: jnp.tanh(30 * u),
+        lambda x: (30 * np.abs(x) + np.log1p(np.exp(-60 * np.abs(x))) - np.log(2)) / 30,
+    ),
+    "jump": (lambda u: jnp.where(u > 0.3, 1.0, 0.0), lambda x: np.maximum(x - 0.3, 0)),
+    "stairs": (jnp.floor, lambda x: np.floor(x) * (x - np.floor(x)) + np.floor(x) * (np.floor(x) - 1) / 2),
+    "exponential": (jnp.exp, np.expm1),
+}
+
+
+@pytest.mark.parametrize("name", ROUGH)
+def test_the_integral_of_an_activation_is_right_to_rounding(name):
+    activation, exact = ROUGH[name]
+    units = dm.Hopfield(COUPLINGS, BIAS, activation).units
+    x = np.concatenate([np.linspace(-9, 9, 997), np.logspace(-9, 0, 10), -np.logspace(-9, 0, 10), [0.0, -50.0, 50.0]])
+    found = jax.jit(jax.vmap(units.lagrangian))(jnp.asarray(x))
+    legendre = np.abs(x * np.asarray(units.g(jnp.asarray(x))))
+    size = np.asarray(jax.vmap(units.size)(jnp.asarray(x)[:, None])) + legendre
+    # 2e-16: the references themselves cancel near 0.
+    assert np.all(np.abs(np.asarray(found) - exact(x)) <= 16 * np.finfo(float).eps * size + 2e-16)
+    assert np.max(size / (np.abs(exact(x)) + legendre + 1e-6)) < 50
+
+
+def test_beyond_its_panels_an_integral_states_its_error():
+    units = dm.Hopfield(COUPLINGS, BIAS, lambda u: jnp.clip(u, -2000, 2000)).units
+    x = jnp.asarray([3000.0])
+    error = abs(float(units.total(x)) - (2000.0**2 / 2 + 2000.0 * 1000.0))
+    assert 1.0 < error < 32 * np.finfo(float).eps * float(units.size(x))
+
+
+@pytest.mark.parametrize("name", ["clip", "steep"])
+@pytest.mark.parametrize("flow", [dm.GradientFlow, dm.LagrangianFlow])
+def test_a_rough_activation_makes_no_false_rise(name, flow):
+    energy, states = dm.Hopfield(COUPLINGS, BIAS, ROUGH[name][0]), 2 * X
+    how = dfx.PIDController(rtol=1e-8, atol=1e-10)
+    found = dm.check(energy, flow(energy), states, t0=0.0, t1=4.0, solver=dfx.Tsit5(), stepsize_controller=how)
+    assert found.status == "holds", found.reason
+    assert found.tolerance < 1e-11
+
+
 def test_a_cold_log_sum_exp_recalls_its_patterns():
     energy = dm.LogSumExp(XI, 400.0)
     for pattern in XI:
@@ -121,6 +171,17 @@ def test_a_frozen_energy_does_not_see_the_time():
     assert float(frozen.magnitude(5.0, X[0])) == float(energy.magnitude(0.4, X[0]))
 
 
+def test_any_function_can_be_frozen():
+    def bowl(t, x):
+        return (1 + t) * (x @ x)
+
+    frozen = dm.Frozen(bowl, 0.5)
+    assert float(frozen(3.0, X[0])) == float(bowl(0.5, X[0]))
+    np.testing.assert_allclose(frozen.magnitude(3.0, X[0]), 3 * bowl(0.5, X[0]) + 1, rtol=1e-14)
+    found = dm.check(frozen, dm.GradientFlow(frozen), X, t0=0.0, t1=1.0, solver=dfx.Tsit5(), dt0=0.1)
+    assert found.status == "holds"
+
+
 # ------------------------------------------------------------------ refusals
 
 
@@ -131,8 +192,13 @@ REFUSED = {
     "beta=-1.0": lambda: dm.LogSumExp(XI, -1.0),
     "beta=nan": lambda: dm.LogSumExp(XI, float("nan")),
     "F='quartic' is unknown": lambda: dm.DenseMemory(XI, "quartic"),
+    "activation=.* is too rough": lambda: dm.Hopfield(COUPLINGS, BIAS, lambda u: jnp.floor(1e3 * u)),
+    "beta=inf": lambda: dm.LogSumExp(XI, float("inf")),
+    r"beta.shape=\(2,\): need one number": lambda: dm.LogSumExp(XI, jnp.ones(2)),
     "n=0": lambda: dm.DenseMemory(XI, "power", 0),
     "churn=-0.5": lambda: dm.FreeEnergy(path(), -0.5),
+    r"churn.shape=\(3,\): need one number": lambda: dm.FreeEnergy(path(), jnp.ones(3)),
+    r"beta_min.shape=\(2,\): need one number": lambda: dm.VP(jnp.full(2, 0.1)),
     r"xi.shape=\(0, 3\)": lambda: dm.LogSumExp(jnp.zeros((0, 3)), 1.0),
 }
 

@@ -26,7 +26,7 @@ class FreeEnergy(AbstractPathEnergy):
     clock: Clock = eqx.field(default="lam", static=True)
 
     def __check_init__(self) -> None:
-        require_positive("churn", self.churn, zero=True)
+        require_positive("churn", self.churn, zero=True, scalar=True)
 
     def of(self, point: Point, tilt: Tilt) -> Scalar:
         """``s^2 (Q - A + churn D/2)``."""

@@ -4,8 +4,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
-from .._types import Time
-from ..energies import AbstractEnergy
+from .._types import EnergyFn, Time
+from ..energies import AbstractEnergy, magnitude
 
 
 class Frozen(AbstractEnergy):
@@ -14,11 +14,11 @@ class Frozen(AbstractEnergy):
     It is not monotone along the probability flow; it is along the frozen flow ``dy/dtau = -grad V(y, t)``.
 
     Arguments:
-        energy: an `AbstractEnergy`.
+        energy: any function ``E(t, x)``.
         t: the time at which it is frozen, on the energy's clock.
     """
 
-    energy: AbstractEnergy
+    energy: EnergyFn
     t: Float[Array, ""] = eqx.field(converter=jnp.asarray)
 
     def __call__(self, t: Time, x: Float[Array, " D"]) -> Scalar:
@@ -27,4 +27,4 @@ class Frozen(AbstractEnergy):
 
     def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """Magnitude of the energy at the frozen time."""
-        return self.energy.magnitude(self.t, x)
+        return magnitude(self.energy, self.t, x)

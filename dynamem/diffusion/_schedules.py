@@ -26,8 +26,8 @@ def _half_integral(beta_min: Array, beta_max: Array, t: Scalar) -> Scalar:
 
 
 def _require_rates(beta_min: Array, beta_max: Array) -> None:
-    require_positive("beta_min", beta_min, zero=True)
-    require_positive("beta_max", beta_max)
+    require_positive("beta_min", beta_min, zero=True, scalar=True)
+    require_positive("beta_max", beta_max, scalar=True)
     low, high = concrete(beta_min), concrete(beta_max)
     if low is not None and high is not None and low > high:
         msg = f"beta_min={float(low)!r} exceeds beta_max={float(high)!r}: the noise rate must not fall"
@@ -80,8 +80,8 @@ class VE(AbstractSchedule):
     sigma_max: Float[Array, ""] = eqx.field(default=50.0, converter=jnp.asarray)
 
     def __check_init__(self) -> None:
-        require_positive("sigma_min", self.sigma_min)
-        require_positive("sigma_max", self.sigma_max)
+        require_positive("sigma_min", self.sigma_min, scalar=True)
+        require_positive("sigma_max", self.sigma_max, scalar=True)
         low, high = concrete(self.sigma_min), concrete(self.sigma_max)
         if low is not None and high is not None and low >= high:
             msg = f"sigma_min={float(low)!r} is not below sigma_max={float(high)!r}: noise must grow with t"
@@ -102,7 +102,7 @@ class Cosine(AbstractSchedule):
     offset: Float[Array, ""] = eqx.field(default=0.008, converter=jnp.asarray)
 
     def __check_init__(self) -> None:
-        require_positive("offset", self.offset, zero=True)
+        require_positive("offset", self.offset, zero=True, scalar=True)
 
     def _angles(self, t: Time) -> tuple[Scalar, Scalar]:
         quarter = 0.5 * jnp.pi / (1 + self.offset)
@@ -125,7 +125,7 @@ class EDM(AbstractSchedule):
     sigma_max: Float[Array, ""] = eqx.field(default=80.0, converter=jnp.asarray)
 
     def __check_init__(self) -> None:
-        require_positive("sigma_max", self.sigma_max)
+        require_positive("sigma_max", self.sigma_max, scalar=True)
 
     def alpha(self, t: Time) -> Scalar:
         """One."""

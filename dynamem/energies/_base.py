@@ -6,9 +6,11 @@ The sign is the one of associative memories: low energy is a memory, and the flo
 import abc
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
-from .._types import Time
+from .._types import EnergyFn, Time
 
 
 class AbstractEnergy(eqx.Module):
@@ -25,6 +27,17 @@ class AbstractEnergy(eqx.Module):
     @abc.abstractmethod
     def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """Sum of the absolute values of the terms added in ``E``: rounding is a few eps times this."""
+
+
+def magnitude(energy: EnergyFn, t: Time, x: Float[Array, " D"]) -> Scalar:
+    """Total absolute size of the terms summed in ``E(t, x)``.
+
+    A function of the user's does not state it: it is taken as ``|E| + |x|.|grad E| + 1``, the effect of rounding ``x``.
+    """
+    if isinstance(energy, AbstractEnergy):
+        return energy.magnitude(t, x)
+    value, slope = jax.value_and_grad(energy, argnums=1)(t, x)
+    return jnp.abs(value) + jnp.abs(x) @ jnp.abs(slope) + 1
 
 
 class AbstractLagrangianEnergy(AbstractEnergy):

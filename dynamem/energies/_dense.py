@@ -7,6 +7,7 @@ time short enough that it stays finite.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float, Scalar
 
 from .._errors import InputError
 from .._types import Time
+from .._validate import floats, require_patterns, require_state
 from ._base import AbstractEnergy
 
 
@@ -30,23 +32,20 @@ class DenseMemory(AbstractEnergy):
         n: the power, at least 1; unused by "exp" and by a function.
     """
 
-    xi: Float[Array, "N D"] = eqx.field(converter=jnp.asarray)
+    xi: Float[Array, "N D"] = eqx.field(converter=partial(floats, "xi"))
     F: str | Callable = eqx.field(default="power", static=True)
     n: int = eqx.field(default=3, static=True)
 
     def __check_init__(self) -> None:
-        if self.xi.ndim != 2 or 0 in self.xi.shape:
-            msg = f"xi.shape={self.xi.shape!r}: patterns are a non-empty array of shape (N, D)"
-            raise InputError(msg)
+        require_patterns("xi", self.xi)
         if not callable(self.F) and self.F not in KINDS:
             msg = f"F={self.F!r} is unknown; choose one of {KINDS} or pass a function"
             raise InputError(msg)
-        if self.n < 1:
-            msg = f"n={self.n!r}: the power of a dense memory is at least 1"
+        if not isinstance(self.n, int) or self.n < 1:
+            msg = f"n={self.n!r}: the power of a dense memory is a whole number, at least 1"
             raise InputError(msg)
 
-    def _values(self, x: Float[Array, " D"]) -> Float[Array, " N"]:
-        z = self.xi @ x
+    def _values(self, z: Float[Array, " N"]) -> Float[Array, " N"]:
         if callable(self.F):
             return jax.vmap(self.F)(z)
         if self.F == "exp":
@@ -55,11 +54,10 @@ class DenseMemory(AbstractEnergy):
 
     def __call__(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """``-sum_i F(xi_i . x)``."""
-        return -jnp.sum(self._values(x))
+        require_state(x, "xi", self.xi)
+        return -jnp.sum(self._values(self.xi @ x))
 
     def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
-        """``sum_i |F(xi_i . x)|`` and the first-order effect of rounding the overlaps."""
-        overlap = jnp.abs(self.xi) @ jnp.abs(x)
-        _, change = jax.jvp(lambda z: jnp.sum(z), (overlap,), (overlap,))
-        slope = jax.grad(lambda s: jnp.sum(self._values(s * x)))(jnp.ones((), x.dtype))
-        return jnp.sum(jnp.abs(self._values(x))) + jnp.abs(slope) + change
+        """``sum_i |F(xi_i . x)|`` and the first-order effect of rounding the overlaps, ``sum_i |F'| |xi_i|.|x|``."""
+        values, changes = jax.jvp(self._values, (self.xi @ x,), (jnp.abs(self.xi) @ jnp.abs(x),))
+        return jnp.sum(jnp.abs(values) + jnp.abs(changes))

@@ -7,13 +7,14 @@ denoising step of a diffusion model at noise level ``s = 1/sqrt(beta)``. The Hes
 ``I``, so that an Euler step of any size up to 2 does not raise the energy at any ``beta``.
 """
 
+from functools import partial
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
-from .._errors import InputError
 from .._types import Time
-from .._validate import concrete
+from .._validate import floats, require_patterns, require_positive
 from ..kernels import tilt
 from ._base import AbstractEnergy
 
@@ -23,22 +24,17 @@ class LogSumExp(AbstractEnergy):
 
     Arguments:
         xi: patterns, shape (N, D).
-        beta: inverse temperature, positive.
+        beta: inverse temperature, positive and finite.
         norm_bias: subtract ``|xi|^2/2`` in the exponent, so that patterns of every norm can be recalled.
     """
 
-    xi: Float[Array, "N D"] = eqx.field(converter=jnp.asarray)
+    xi: Float[Array, "N D"] = eqx.field(converter=partial(floats, "xi"))
     beta: Float[Array, ""] = eqx.field(converter=jnp.asarray)
     norm_bias: bool = eqx.field(default=True, static=True)
 
     def __check_init__(self) -> None:
-        if self.xi.ndim != 2 or 0 in self.xi.shape:
-            msg = f"xi.shape={self.xi.shape!r}: patterns are a non-empty array of shape (N, D)"
-            raise InputError(msg)
-        beta = concrete(self.beta)
-        if beta is not None and not float(beta) > 0:
-            msg = f"beta={float(beta)!r}: the inverse temperature must be positive"
-            raise InputError(msg)
+        require_patterns("xi", self.xi)
+        require_positive("beta", self.beta, scalar=True)
 
     def __call__(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """The energy at ``x``, shape (D,)."""
@@ -48,8 +44,8 @@ class LogSumExp(AbstractEnergy):
 
     def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """``|x|^2`` plus the largest squared norm of a pattern, plus ``log N / beta``."""
-        norms = jnp.max(jnp.sum(self.xi * self.xi, axis=1))
-        return x @ x + norms + jnp.log(jnp.asarray(self.xi.shape[0] + 1.0, x.dtype)) / self.beta
+        norms = jnp.max(jnp.sum(self.xi * self.xi, axis=1)).astype(x.dtype)
+        return x @ x + norms + jnp.log(jnp.asarray(self.xi.shape[0] + 1.0, x.dtype)) / self.beta.astype(x.dtype)
 
     def update(self, x: Float[Array, " D"]) -> Float[Array, " D"]:
         """Retrieval ``T(x) = sum_i w_i xi_i``: the concave-convex step, equal to an Euler step of size 1."""
