@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from .lyapunov import check as check
     from .lyapunov import falsify as falsify
     from .lyapunov import generator as generator
+    from .rigour import TranslationError as TranslationError
+    from .rigour import UnknownPrimitive as UnknownPrimitive
+    from .rigour import certify as certify
     from .solvers import DDIM as DDIM
 
     __version__: str
@@ -62,6 +65,7 @@ _ROOMS = {
     "flows": "AbstractFlow GradientFlow LagrangianFlow Langevin ProbabilityFlow ReverseSDE Map",
     "solvers": "DDIM",
     "lyapunov": "generator Rate check falsify Verdict Witness",
+    "rigour": "certify TranslationError UnknownPrimitive",
     "catalog": "System",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}

@@ -1,0 +1,32 @@
+"""Rigour: the jaxpr of the code that runs, read as a program of real arithmetic and decided on whole regions.
+
+Nothing here trusts floats that XLA computed: search is done by outward rounded intervals in NumPy, decisions by Arb.
+Names are resolved on first use, so that a certificate can be checked without JAX and NumPy.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from ._certify import certify as certify
+    from ._lower import UnknownPrimitive as UnknownPrimitive
+    from ._trace import TranslationError as TranslationError
+    from ._verify import Unreadable as Unreadable
+    from ._verify import verify as verify
+
+_MODULES = {
+    "certify": "_certify",
+    "UnknownPrimitive": "_lower",
+    "TranslationError": "_trace",
+    "Unreadable": "_verify",
+    "verify": "_verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,186 @@
+r"""Intervals over runs of neighbours: sums, extrema, products of matrices, log-sum-exp and softmax.
+
+Softmax as a quotient of intervals knows nothing of the sum being one. Its bounds are those of
+
+    w_i = 1 / (1 + sum_{j != i} exp(a_j - a_i)),
+
+which falls in every ``a_j`` and rises in ``a_i``: attained at corners of the box, hence tight.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from . import _interval as basic
+from ._interval import EPS, TINY, Interval, down, flagged, hull_of_products, sealed, up
+from ._interval_functions import RULES as FUNCTIONS
+
+
+DENSE = 2_000_000
+"""Products of matrices with at most so many scalar products are bounded term by term."""
+
+
+def _rows(array: np.ndarray, size: int) -> np.ndarray:
+    return array.reshape(array.shape[0], -1, size)
+
+
+def _marked(x: Interval, size: int, *, spread: bool = False) -> tuple[Any, Any]:
+    """Marks of runs: a run is fine if all its entries are."""
+    ok = None if x.ok is None else _rows(x.ok, size).all(axis=2)
+    bad = None if x.bad is None else _rows(x.bad, size).any(axis=2)
+    if spread:
+        ok, bad = (None if mark is None else np.repeat(mark, size, axis=1) for mark in (ok, bad))
+    return ok, bad
+
+
+def _summed(lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over the last axis."""
+    units = (lo.shape[-1] + 1) * EPS
+    with np.errstate(invalid="ignore"):
+        low = lo.sum(axis=-1) - units * np.abs(lo).sum(axis=-1)
+        high = hi.sum(axis=-1) + units * np.abs(hi).sum(axis=-1)
+    return low, high
+
+
+def total(node: Any, x: Interval) -> Interval:
+    """Sum of each run."""
+    lo, hi = _summed(_rows(x.lo, node.data[0]), _rows(x.hi, node.data[0]))
+    made = sealed(lo, hi)
+    made.ok, made.bad = _marked(x, node.data[0])
+    return made
+
+
+def product(node: Any, x: Interval) -> Interval:
+    """Product of each run."""
+    lo, hi = _rows(x.lo, node.data[0]), _rows(x.hi, node.data[0])
+    low, high = lo[..., 0], hi[..., 0]
+    for place in range(1, node.data[0]):
+        low, high = hull_of_products(low, high, lo[..., place], hi[..., place])
+    made = sealed(low, high)
+    made.ok, made.bad = _marked(x, node.data[0])
+    return made
+
+
+def extremum(which: Any) -> Any:
+    """Least or greatest of each run, exact."""
+
+    def rule(node: Any, x: Interval) -> Interval:
+        size = node.data[0]
+        return Interval(which(_rows(x.lo, size), axis=2), which(_rows(x.hi, size), axis=2), *_marked(x, size))
+
+    return rule
+
+
+def ordered(node: Any, x: Interval) -> Interval:
+    """Each run in rising order: the k-th smallest rises in every entry."""
+    size, shape = node.data[0], x.lo.shape
+    ends = (np.sort(_rows(end, size), axis=2).reshape(shape) for end in (x.lo, x.hi))
+    return Interval(*ends, *_marked(x, size, spread=True))
+
+
+def lse(node: Any, x: Interval) -> Interval:
+    """``log sum exp`` of each run: it rises in every entry."""
+    size = node.data[0]
+    lo, hi = _lse(_rows(x.lo, size), -1.0), _lse(_rows(x.hi, size), 1.0)
+    made = sealed(lo, hi)
+    made.ok, made.bad = _marked(x, size)
+    return made
+
+
+def _lse(a: np.ndarray, side: float) -> np.ndarray:
+    top = a.max(axis=2)
+    with np.errstate(invalid="ignore"):
+        rest = np.log(np.exp(a - top[..., None]).sum(axis=2))
+        return top + rest + side * EPS * (2 * np.abs(top) + 4 * np.abs(rest) + 2 * a.shape[2] + 32)
+
+
+def softmax(node: Any, x: Interval) -> Interval:
+    """``exp(a_i) / sum exp(a)`` within each run."""
+    size, shape = node.data[0], x.lo.shape
+    lo, hi = _rows(x.lo, size), _rows(x.hi, size)
+    low = _share(lo, hi, 1.0).reshape(shape)
+    high = _share(hi, lo, -1.0).reshape(shape)
+    made = Interval(low, high)
+    made.ok, made.bad = _marked(x, size, spread=True)
+    return made
+
+
+def _share(own: np.ndarray, other: np.ndarray, side: float) -> np.ndarray:
+    """``1/(1 + sum_{j != i} exp(other_j - own_i))`` from below (side 1) or above (side -1)."""
+    units = (4 * own.shape[2] + 64) * EPS
+    top = other.max(axis=2, keepdims=True)
+    with np.errstate(invalid="ignore", over="ignore"):
+        parts = np.exp(other - top)
+        whole = parts.sum(axis=2, keepdims=True)
+        rest = np.maximum((whole - parts) + side * units * whole, 0.0)
+        lead = top - own
+        factor = np.exp(np.minimum(lead, 700.0)) * (1.0 + side * units * (1.0 + np.abs(lead)))
+        share = 1.0 / (1.0 + np.maximum(factor, 0.0) * rest)
+    bound = down(share, 8.0) if side > 0 else up(share, 8.0)
+    if side > 0:
+        bound = np.where((lead >= 690.0) | np.isnan(bound), 0.0, bound)
+        return np.clip(bound, 0.0, 1.0)
+    return np.clip(np.where(np.isnan(bound), 1.0, bound), 0.0, 1.0)
+
+
+def dot(node: Any, x: Interval, y: Interval) -> Interval:
+    """Products of matrices, term by term where there are few, by midpoint and radius where there are many."""
+    b, m, k, n = node.data
+    boxes = max(x.lo.shape[0], y.lo.shape[0])
+    left = [end.reshape(end.shape[0], b, m, k) for end in (x.lo, x.hi)]
+    right = [end.reshape(end.shape[0], b, k, n) for end in (y.lo, y.hi)]
+    if boxes * b * m * k * n <= DENSE:
+        ends = (*(end[:, :, :, None, :] for end in left), *(end.swapaxes(2, 3)[:, :, None] for end in right))
+        if x.thin:
+            ends = (ends[0], ends[0], *ends[2:])
+        if y.thin:
+            ends = (*ends[:2], ends[2], ends[2])
+        lo, hi = _summed(*hull_of_products(*ends))
+    else:
+        lo, hi = _midpoint(left, right, k)
+    made = sealed(lo.reshape(lo.shape[0], -1), hi.reshape(hi.shape[0], -1))
+    for arg, shape, axis in ((x, (b, m, k), 3), (y, (b, k, n), 2)):
+        _mark_products(made, arg, shape, axis, (b, m, n))
+    return made
+
+
+def _mark_products(made: Interval, arg: Interval, shape: tuple, axis: int, result: tuple) -> None:
+    if arg.ok is None and arg.bad is None:
+        return
+
+    def spread(mark: np.ndarray) -> np.ndarray:
+        rows = mark.shape[0]
+        met = np.expand_dims(mark.reshape(rows, *shape).any(axis=axis), 3 if axis == 3 else 2)
+        return np.broadcast_to(met, (rows, *result)).reshape(rows, -1)
+
+    none = np.zeros((1, made.lo.shape[1]), bool)
+    flagged(made, none if arg.ok is None else spread(~arg.ok), none if arg.bad is None else spread(arg.bad))
+
+
+def _midpoint(left: list[np.ndarray], right: list[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rump's midpoint-radius product; the radius also pays for all rounding."""
+    centres, radii = [], []
+    for lo, hi in (left, right):
+        centre = lo if lo is hi else 0.5 * lo + 0.5 * hi
+        radius = np.zeros_like(lo) if lo is hi else up(np.maximum(hi - centre, centre - lo), 2.0) + TINY
+        centres.append(centre)
+        radii.append(radius)
+    units = (2 * k + 16) * EPS
+    sizes = [np.abs(centre) for centre in centres]
+    middle = centres[0] @ centres[1]
+    spread = sizes[0] @ (radii[1] + units * sizes[1])
+    if np.any(radii[0]):
+        spread = spread + radii[0] @ (sizes[1] + radii[1])
+    spread = spread * (1 + units) + (k + 1) * TINY
+    return middle - spread, middle + spread
+
+
+RULES = FUNCTIONS | {
+    "const": basic.const, "take": basic.take, "neg": basic.neg, "add": basic.add, "sub": basic.sub, "mul": basic.mul,
+    "div": basic.div, "powi": basic.powi, "abs": basic.absolute, "min": basic.least, "max": basic.greatest,
+    "sign": basic.sign, "floor": basic.floor, "lt": basic.lt, "le": basic.le, "eq": basic.eq, "and": basic.both,
+    "or": basic.either, "not": basic.negated, "select": basic.select,
+    "sum": total, "prod": product, "least": extremum(np.min), "most": extremum(np.max), "sort": ordered, "lse": lse,
+    "softmax": softmax, "dot": dot,
+}  # fmt: skip
+"""Rules of the interval domain."""

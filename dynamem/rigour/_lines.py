@@ -1,0 +1,176 @@
+"""The lines of a program under construction: each is stored once, with what is known of its value.
+
+A line is *total* if it is defined for all inputs, *positive* if it is above zero wherever it is defined. Both are read
+off its operation and its arguments; what cannot be seen so counts as unknown.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ._program import PARTIAL, Node, Program
+
+
+POSITIVE = {"exp", "cosh", "logistic", "softmax"}
+
+
+class Lines:
+    """Lines and their numbers."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.total: list[bool] = []
+        self.positive: list[bool] = []
+        self.source: list[str] = []
+        self.where = ""
+        self.known: dict[Any, int] = {}
+        self.infinite: dict[int, float] = {}
+
+    def emit(self, op: str, args: Sequence[int], length: int, data: Any = ()) -> int:
+        """A line as it stands, or the number of an equal one."""
+        key = (
+            op,
+            tuple(args),
+            length,
+            data.tobytes() + data.dtype.char.encode() if isinstance(data, np.ndarray) else data,
+        )
+        if op != "input" and key in self.known:
+            return self.known[key]
+        self.nodes.append(Node(op, tuple(args), length, data))
+        self.positive.append(self._positive(op, args, data))
+        self.total.append(self._total(op, args, data))
+        self.source.append(self.where)
+        self.known[key] = len(self.nodes) - 1
+        return self.known[key]
+
+    def input(self, length: int) -> int:
+        """A new input."""
+        return self.emit("input", (), length, (len(self.nodes),))
+
+    def const(self, values: Any) -> int:
+        """Constants; equal ones are stored once."""
+        flat = np.asarray(values).reshape(-1)
+        flat = flat if flat.dtype == bool else flat.astype(np.float64)
+        if flat.dtype != bool and not np.all(np.isfinite(flat)):
+            return self._infinite(flat)
+        if flat.size > 1 and np.all(flat == flat[0]):
+            return self.spread(self.const(flat[:1]), flat.size)
+        return self.emit("const", (), flat.size, flat)
+
+    def _infinite(self, flat: np.ndarray) -> int:
+        """Constants of which some are no real numbers: those entries are undefined, as the logarithm of -1 is.
+
+        Code has them where they do no harm, as the start of a maximum or in the branch of a ``where`` not taken.
+        """
+        if np.all(flat == flat[0]) and np.isinf(flat[0]):
+            made = self.emit("log", (self.const([-1.0 if flat[0] < 0 else -2.0]),), 1)
+            self.infinite[made] = float(flat[0])
+            return made if flat.size == 1 else self.spread(made, flat.size)
+        finite = np.isfinite(flat)
+        undefined = self.emit("log", (self.const([-3.0]),), 1)
+        index = np.where(finite, np.arange(flat.size), flat.size)
+        return self.take([self.const(np.where(finite, flat, 0.0)), undefined], index)
+
+    def spread(self, arg: int, length: int) -> int:
+        """The single entry of ``arg``, ``length`` times."""
+        return self.take([arg], np.zeros(length, np.int64))
+
+    def take(self, args: Sequence[int], index: np.ndarray) -> int:
+        """Entries ``index`` of the arguments laid end to end."""
+        index = np.asarray(index, np.int64).reshape(-1)
+        chosen = np.concatenate([self.entries(arg) for arg in args], axis=1)[:, index]
+        leaves = sorted(set(chosen[0].tolist()))
+        if all(self.nodes[leaf].op == "const" for leaf in leaves) and (
+            len(leaves) > 1 or self.nodes[leaves[0]].length > 1
+        ):
+            values = np.empty(index.size, self.nodes[leaves[0]].data.dtype)
+            for leaf in leaves:
+                mine = chosen[0] == leaf
+                values[mine] = self.nodes[leaf].data[chosen[1][mine]]
+            return self.const(values)
+        base, start = {}, 0
+        for leaf in leaves:
+            base[leaf] = start
+            start += self.nodes[leaf].length
+        flat = np.asarray([base[leaf] for leaf in leaves])[np.searchsorted(leaves, chosen[0])] + chosen[1]
+        if len(leaves) == 1 and flat.size == start and np.array_equal(flat, np.arange(start)):
+            return leaves[0]
+        return self.emit("take", leaves, index.size, flat)
+
+    def entries(self, arg: int) -> np.ndarray:
+        """For each entry the line and the place it is taken from, shape (2, length)."""
+        node = self.nodes[arg]
+        if node.op != "take":
+            return np.stack([np.full(node.length, arg), np.arange(node.length)])
+        lengths = [self.nodes[leaf].length for leaf in node.args]
+        starts = np.cumsum([0, *lengths[:-1]])
+        owner = np.searchsorted(starts, node.data, side="right") - 1
+        return np.stack([np.asarray(node.args)[owner], np.asarray(node.data) - starts[owner]])
+
+    def source_of(self, arg: int) -> int:
+        """The line that all entries of ``arg`` are taken from, ``arg`` itself if it takes from several."""
+        node = self.nodes[arg]
+        return node.args[0] if node.op == "take" and len(node.args) == 1 else arg
+
+    def unspread(self, arg: int) -> int:
+        """The single entry that ``arg`` repeats, or ``arg``."""
+        node = self.nodes[arg]
+        return (
+            node.args[0] if node.op == "take" and len(node.args) == 1 and self.nodes[node.args[0]].length == 1 else arg
+        )
+
+    def equals(self, arg: int, value: float) -> bool:
+        """Whether every entry is this constant."""
+        node = self.nodes[self.unspread(arg)]
+        return node.op == "const" and node.data.dtype != bool and bool(np.all(node.data == value))
+
+    def _positive(self, op: str, args: Sequence[int], data: Any) -> bool:
+        here = [self.positive[arg] for arg in args]
+        if op == "const":
+            return data.dtype != bool and bool(np.all(data > 0))
+        if op in POSITIVE:
+            return True
+        if op == "add":
+            return all(here) or (any(here) and all(p or self.square(arg) for p, arg in zip(here, args, strict=True)))
+        if op in ("mul", "div", "min", "sqrt", "cbrt", "powi", "take", "sum", "prod", "least", "most", "sort"):
+            return all(here)
+        return (op == "max" and any(here)) or (op == "select" and all(here[1:]))
+
+    def square(self, arg: int) -> bool:
+        """Whether it is seen never to be negative: even powers, absolute values, and positive sums of them."""
+        node = self.nodes[arg]
+        even = node.op == "powi" and node.data[0] > 0 and node.data[0] % 2 == 0
+        scaled = node.op == "mul" and all(self.square(one) or self.positive[one] for one in node.args)
+        return (
+            even
+            or scaled
+            or (node.op in ("sum", "take", "abs") and (node.op == "abs" or all(map(self.square, node.args))))
+        )
+
+    def _total(self, op: str, args: Sequence[int], data: Any) -> bool:
+        if not all(self.total[arg] for arg in args):
+            return False
+        if op == "powi":
+            return data[0] > 0 or self.positive[args[0]]
+        if op in PARTIAL:
+            within = self.positive[args[-1]] or (op == "sqrt" and self.square(args[-1]))
+            return op in ("div", "log", "sqrt", "log1p") and within
+        return True
+
+    def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> Program:
+        """The program without the lines that no output needs."""
+        needed, stack = set(inputs), list(outputs)
+        while stack:
+            place = stack.pop()
+            if place not in needed or place in outputs:
+                stack.extend(arg for arg in self.nodes[place].args if arg not in needed)
+            needed.add(place)
+        order = sorted(needed)
+        new = {old: place for place, old in enumerate(order)}
+        nodes = tuple(
+            Node(node.op, tuple(new[arg] for arg in node.args), node.length, node.data)
+            for node in (self.nodes[old] for old in order)
+        )
+        source = tuple(self.source[old] for old in order)
+        return Program(nodes, tuple(new[old] for old in inputs), tuple(new[old] for old in outputs), source)

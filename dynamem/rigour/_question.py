@@ -1,0 +1,178 @@
+r"""What is asked: the sign of one number over a region, as a program of that number.
+
+| claim | number | wanted |
+|---|---|---|
+| ``"nonincrease"`` | ``LE``, for a map ``E(f(x)) - E(x)`` | at most 0 |
+| ``"strict_decrease"`` | the same | below 0 |
+| ``"positive"`` | ``-E`` | below 0 |
+| ``("rate", r)`` | ``LE + r E`` | at most 0 |
+
+``L`` is the generator (Ito), for an ODE the orbital derivative. The inputs of every program are the coordinates of the
+state and, where there is one, the time, one input for each: entry ``i`` of a point is row ``i`` of the box.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Scalar
+
+from .._errors import InputError
+from .._types import EnergyFn
+from ..flows import Map
+from ..lyapunov import dynamics_of, generator
+from ._program import Program
+from ._trace import translate
+
+
+CLAIMS = ("nonincrease", "strict_decrease", "positive")
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A number, the constraints of its region, and the sign it should have.
+
+    Attributes:
+        number: ``point (n,) -> scalar``, in JAX.
+        constraints: functions ``point (n,) -> scalar`` that are at most 0 in the region.
+        strict: whether the number should be below 0, not at most 0.
+        rows: entries of a point, time included.
+        timed: whether the last one is time.
+        words: the claim in words.
+    """
+
+    number: Callable[[Array], Scalar]
+    constraints: tuple[Callable[[Array], Scalar], ...]
+    strict: bool
+    rows: int
+    timed: bool
+    words: str
+
+    def program(self, *, slopes: bool = False) -> Program:
+        """Number and constraints as one program; with ``slopes`` also the gradient of the number, last."""
+
+        def everything(point: Array) -> tuple:
+            if not slopes:
+                return (self.number(point), *(one(point) for one in self.constraints))
+            value, slope = jax.value_and_grad(self.number)(point)
+            return (value, *(one(point) for one in self.constraints), slope)
+
+        return translate(everything, (self.rows,))
+
+
+def question(
+    energy: EnergyFn, flow: Any, rows: int | None, constraints: Sequence[Callable], claim: str | tuple[str, float]
+) -> Question:
+    """The question that a call of ``certify`` or ``prove`` asks.
+
+    Arguments:
+        energy: any ``E(t, x)``.
+        flow: a dynamem flow, Diffrax terms, or a `Map`.
+        rows: rows of the box, None where there is none (then the state's size has to be found from the flow alone).
+        constraints: functions ``c(t, x)``; the region is where all are at most 0.
+        claim: one of `CLAIMS` or ``("rate", r)``.
+    """
+    rate = _rate_of(claim)
+    size, timed = _size(energy, flow, rows, constraints)
+
+    def parts(point: Array) -> tuple[Array, Array]:
+        return (point[size], point[:size]) if timed else (jnp.zeros((), point.dtype), point)
+
+    base = _number(energy, flow)
+
+    def number(point: Array) -> Scalar:
+        t, x = parts(point)
+        if claim == "positive":
+            return -energy(t, x)
+        value = base(t, x)
+        return value if rate is None else value + rate * energy(t, x)
+
+    bounds = tuple(_at(one, parts) for one in constraints)
+    strict = claim in ("strict_decrease", "positive")
+    return Question(number, bounds, strict, size + timed, timed, _words(claim, flow))
+
+
+def _rate_of(claim: str | tuple[str, float]) -> float | None:
+    if isinstance(claim, tuple) and len(claim) == 2 and claim[0] == "rate":
+        if not np.isfinite(float(claim[1])):
+            msg = f"claim={claim!r}: the rate must be finite"
+            raise InputError(msg)
+        return float(claim[1])
+    if claim not in CLAIMS:
+        msg = f"claim={claim!r}: choose one of {CLAIMS} or ('rate', r)"
+        raise InputError(msg)
+    return None
+
+
+def _words(claim: str | tuple[str, float], flow: Any) -> str:
+    number = "E(f(x)) - E(x)" if isinstance(flow, Map) else "LE"
+    if claim == "positive":
+        return "E > 0"
+    if isinstance(claim, tuple):
+        return f"{number} + {claim[1]:g} E <= 0"
+    return f"{number} < 0" if claim == "strict_decrease" else f"{number} <= 0"
+
+
+def _at(constraint: Callable, parts: Callable) -> Callable[[Array], Scalar]:
+    def bound(point: Array) -> Scalar:
+        return jnp.asarray(constraint(*parts(point)))
+
+    return bound
+
+
+def _number(energy: EnergyFn, flow: Any) -> Callable[[Array, Array], Scalar]:
+    if isinstance(flow, Map):
+        return lambda t, x: energy(t, flow(x)) - energy(t, x)
+    rate = generator(energy, flow)
+    return lambda t, x: rate(t, x, None).total
+
+
+def _size(energy: EnergyFn, flow: Any, rows: int | None, constraints: Sequence[Callable]) -> tuple[int, bool]:
+    """Entries of the state, and whether time is a row of the box."""
+    if rows is None:
+        msg = "box=None: give box=, one row (lo, hi) for each coordinate of the state (infinite ends are allowed)"
+        raise InputError(msg)
+    errors = []
+    for size, timed in ((rows, False), (rows - 1, True)):
+        if size < 1:
+            continue
+        try:
+            reads = _reads_time(energy, flow, constraints, size)
+        except (TypeError, ValueError, IndexError) as error:  # JAX on a shape that does not fit
+            errors.append(f"{size}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            continue
+        if timed or not reads:
+            return size, timed
+        errors.append(f"{size}: time is read and the box has no row for it")
+    msg = f"box has {rows} rows, which fit neither a state nor a state and time ({'; '.join(errors)})"
+    raise InputError(msg)
+
+
+def _reads_time(energy: EnergyFn, flow: Any, constraints: Sequence[Callable], size: int) -> bool:
+    """Whether anything mentions ``t``; raises where a state of this size is not accepted."""
+    x, t = jax.ShapeDtypeStruct((size,), jnp.float64), jax.ShapeDtypeStruct((), jnp.float64)
+    if isinstance(flow, Map):
+        moved = jax.eval_shape(flow, x)
+        readers: list[Callable] = [energy, *constraints]
+    else:
+        dynamics = dynamics_of(flow)
+        moved = jax.eval_shape(lambda t, x: dynamics.drift(t, x, None), t, x)
+        readers = [lambda t, x: dynamics.drift(t, x, None), lambda t, x: _noise(dynamics, t, x), energy, *constraints]
+    if moved.shape != (size,):
+        msg = f"the flow gives shape {moved.shape}"
+        raise ValueError(msg)
+    return any(_mentions(jax.make_jaxpr(reader)(t, x)) for reader in readers)
+
+
+def _noise(dynamics: Any, t: Array, x: Array) -> Array:
+    noise = dynamics.diffusion(t, x, None)
+    return jnp.zeros(()) if noise is None else noise.as_matrix()
+
+
+def _mentions(closed: Any) -> bool:
+    first = closed.jaxpr.invars[0]
+    used = [atom for equation in closed.jaxpr.eqns for atom in equation.invars]
+    return any(atom is first for atom in (*used, *closed.jaxpr.outvars))
