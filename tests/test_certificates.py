@@ -16,8 +16,9 @@ from dynamem.rigour._certificate import digest
 from tests.certify_cases import CASES
 
 
-CERTIFIED = sorted(name for name, case in CASES.items() if case[-1] == "certified")
-LARGE = {"van der Pol, level 2.304", "a needle that does not", "a rate of decay"}  # 10,000 parts and more
+WIDE = {"a needle that does not", "a rate of decay"}  # plain enclosures need more parts than a certificate has
+LARGE = {"van der Pol, level 2.304"}  # some 10,000 parts
+CERTIFIED = sorted(name for name, case in CASES.items() if case[-1] == "certified" and name not in WIDE)
 
 
 def made(name):
