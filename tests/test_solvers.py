@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import dynamem as dm
+from dynamem._errors import InputError
 from tests.catalogue import SCHEDULES, WEIGHTS, XI, X, any_schedule, path
 
 
@@ -119,6 +120,44 @@ def test_ddim_eta_adds_the_noise_of_the_paper(eta):
     assert np.all(np.abs(np.var(ends, axis=0) / sigma_n**2 - 1) < 5 * np.sqrt(2 / count))
 
 
-def test_ddim_refuses_a_negative_eta():
-    with pytest.raises(ValueError, match="eta=-1"):
-        dm.DDIM(-1.0)
+def one_step(flow, solver):
+    terms = flow.terms(dfx.UnsafeBrownianPath((3,), jr.key(0))) if isinstance(flow, dm.ReverseSDE) else flow.terms()
+    return solver.step(terms, jnp.asarray(-0.4), jnp.asarray(0.5), X[0], None, None, False)[0]
+
+
+REFUSED = {
+    "eta=-1": lambda: dm.DDIM(-1.0),
+    "eta=1.5: must be at most 1": lambda: dm.DDIM(1.5),
+    r"eta.shape=\(2,\)": lambda: dm.DDIM(jnp.ones(2)),
+    "clock='tau': DDIM steps on clock 'lam'": lambda: one_step(dm.ProbabilityFlow(path(), "tau"), dm.DDIM()),
+    "clock='tau'": lambda: one_step(dm.ReverseSDE(path(), 1.0, "tau"), dm.DDIM(1.0)),
+    "churn=1.0, eta=0.0: ": lambda: one_step(dm.ReverseSDE(path(), 1.0), dm.DDIM()),
+    r"churn=0.0, eta=0.5: .* churn = eta\^2=0.25": lambda: one_step(dm.ProbabilityFlow(path()), dm.DDIM(0.5)),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_ddim_refuses_what_it_does_not_fit(message):
+    with pytest.raises(InputError, match=message):
+        REFUSED[message]()
+
+
+def test_ddim_refuses_another_clock_in_a_solve():
+    lams = jnp.asarray([0.2, 0.5])
+    with pytest.raises(InputError, match="clock='tau'"):
+        solve(dm.ProbabilityFlow(path(), "tau"), dm.DDIM(), lams, X[0])
+
+
+def test_a_solve_of_another_churn_is_nan_and_never_a_number():
+    lams = jnp.asarray([-0.4, 0.5])
+    assert np.all(np.isnan(solve(dm.ProbabilityFlow(path()), dm.DDIM(0.5), lams, X[0])[-1]))
+    found = dm.check(
+        dm.FreeEnergy(path(), 0.25), dm.ReverseSDE(path(), 0.25), X, t0=-0.4, t1=0.5, solver=dm.DDIM(1.0), dt0=0.3,
+        key=jr.key(0),
+    )  # fmt: skip
+    assert found.status == "failed"
+
+
+def test_ddim_takes_the_flows_that_it_fits():
+    assert np.all(np.isfinite(one_step(dm.ReverseSDE(path(), 0.0), dm.DDIM())))
+    assert np.all(np.isfinite(one_step(dm.ReverseSDE(path(), 0.25), dm.DDIM(0.5))))
