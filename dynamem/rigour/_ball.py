@@ -242,6 +242,8 @@ def _pow(x: Entry, y: Entry) -> Entry:
             return top
         return ZERO, most([top[1], ONE]) if x[1] > 1 else top[1]
     logs = FUNCTIONS["log"](x)
+    if logs is NEVER and x[0] <= 0 <= x[1] and y[1] > 0:
+        return OPEN
     return logs if isinstance(logs, Mark) else FUNCTIONS["exp"](mul(logs, y))
 
 

@@ -121,6 +121,8 @@ def cosh(node: Any, x: Interval) -> Interval:
 def pow_(node: Any, x: Interval, y: Interval) -> Interval:
     """``exp(y log x)`` for ``x > 0``; ``0^y = 0`` for ``y > 0``."""
     logs = RULES["log"](node, x)
+    if logs.bad is not None:
+        logs.bad = logs.bad & ~((x.lo <= 0) & (x.hi >= 0) & (y.hi > 0))  # 0^y is defined for some y of the box
     made = RULES["exp"](node, mul(node, logs, y))
     zero = (x.lo == 0) & (y.lo > 0)
     if np.any(zero):
