@@ -9,7 +9,7 @@ import pytest
 import dynamem as dm
 from dynamem._errors import InputError
 from dynamem.kernels import tilt
-from tests.catalogue import WEIGHTS, XI, X
+from tests.catalogue import WEIGHTS, XI, X, path
 
 
 SHORT = X[0, :2]
@@ -58,6 +58,13 @@ REFUSED = {
     ),
     r"state.shape=\(2,\) and xi.shape=\(5, 3\)": lambda: dm.DenseMemory(XI)(0.0, SHORT),
     r"state.shape=\(2,\) and W.shape=\(3, 3\)": lambda: dm.Hopfield(jnp.eye(3))(0.0, SHORT),
+    r"state.shape=\(2,\) and patterns.shape=\(5, 3\)": lambda: dm.Empirical(XI).denoise(SHORT, 0.5),
+    r"state.shape=\(4, 3\) and patterns.shape=\(5, 3\): .* jax.vmap": lambda: dm.Empirical(XI).moments(X, 0.5),
+    r"state.shape=\(2,\) and means.shape=\(5, 3\)": lambda: dm.GaussianMixture(XI, jnp.ones(5)).denoise(SHORT, 0.5),
+    r"state.shape=\(2,\) and patterns.shape=\(5, 3\): need \(D,\)": lambda: dm.FreeEnergy(path())(0.3, SHORT),
+    r"state.shape=\(\) and patterns.shape=\(5, 3\)": lambda: dm.DensityEnergy(path())(0.3, X[0, 0]),
+    "weights.dtype='object'": lambda: dm.Empirical(XI, np.asarray(WEIGHTS, object)),
+    "scales.dtype='object'": lambda: dm.GaussianMixture(XI, np.asarray(WEIGHTS, object)),
     r"log_weights.shape=\(4,\)": lambda: tilt(XI, jnp.zeros(4), X[0], 1.0),
 }
 
@@ -79,6 +86,10 @@ CONVERTED = {
     "patterns": lambda xi: dm.retrieve(xi, X, 0.5).mean,
     "queries": lambda xi: dm.retrieve(XI, xi, 0.5).mean,
     "patterns of tilt": lambda xi: tilt(xi, None, X[0], 1.0).mean,
+    "xi of Empirical": lambda xi: dm.Empirical(xi, WEIGHTS).denoise(X[0], 0.5),
+    "means": lambda xi: dm.GaussianMixture(xi, WEIGHTS).denoise(X[0], 0.5),
+    "scales": lambda xi: dm.GaussianMixture(XI, xi[:, 2]).denoise(X[0], 0.5),
+    "weights": lambda xi: dm.Empirical(XI[:3], xi[4]).denoise(X[0], 0.5),
     "xi of LogSumExp": lambda xi: dm.LogSumExp(xi, 2.0)(0.0, X[0]),
     "xi of DenseMemory": lambda xi: dm.DenseMemory(xi)(0.0, X[0]),
     "W": lambda xi: dm.Hopfield(xi[:3])(0.0, X[0]),

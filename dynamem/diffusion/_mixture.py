@@ -1,24 +1,37 @@
 r"""A mixture of isotropic Gaussians: a continuous memory with an exact denoiser.
 
-Tilting ``N(mu, c^2 I)`` gives ``N((c^2 eta + mu)/q, c^2/q I)`` with ``q = 1 + kappa c^2`` and log normaliser
-``(c^2 |eta|^2 + 2 eta.mu - kappa |mu|^2)/(2 q) - D log(q)/2``; ``c = 0`` is a point mass.
+Tilting ``N(mu, c^2 I)`` gives ``N(mu + c^2 delta/q, c^2/q I)`` with ``delta = eta - kappa mu``, ``z = kappa c^2``,
+``q = 1 + z`` and log normaliser ``gain = (c^2 |eta|^2 + 2 eta.mu - kappa |mu|^2)/(2 q) - D log(q)/2``; ``c = 0`` is a
+point mass. By the laws of total variance and of relative entropy, with ``r ~ w e^gain``,
+
+    tr C = sum r D c^2/q + sum r |m_k - m|^2,
+    KL = sum r (D (log q - z/q)/2 + c^2 |delta|^2/(2 q^2)) + KL(r || w),
+
+sums of terms of one sign; each is computed so that it is relatively accurate where it is small.
 """
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Scalar
+from jaxtyping import Array, Float, Scalar, Shaped
 
 from .._errors import InputError
-from .._validate import require_patterns, require_positive, require_weights
-from ..kernels import Tilt
+from .._types import Given
+from .._validate import floats, require_patterns, require_positive, require_state, require_weights
+from ..kernels import Tilt, log_prior, relative_entropy_density
 from ._law import AbstractLaw
 
 
+FLAT = 0.5
+"""Below this relative entropy the sum of densities is used, whose terms do not cancel."""
+
+
 class GaussianMixture(AbstractLaw):
-    """``p_0 = sum_k w_k N(mu_k, c_k^2 I)``.
+    """``p_0 = sum_k w_k N(mu_k, c_k^2 I)``; a scale of 0 is a point mass, as in `Empirical`.
+
+    For some hundreds of components: it holds arrays of (K, D) for each state. Many point masses are an `Empirical`.
 
     Arguments:
-        means: ``mu``, shape (K, D).
+        means: ``mu``, shape (K, D), finite; whole numbers are converted, with a warning.
         scales: standard deviations ``c``, shape (K,), non-negative.
         weights: ``w``, shape (K,), non-negative, summing to one; uniform if not given.
     """
@@ -28,14 +41,14 @@ class GaussianMixture(AbstractLaw):
     weights: Float[Array, " K"]
 
     def __init__(
-        self, means: Float[Array, "K D"], scales: Float[Array, " K"], weights: Float[Array, " K"] | None = None
+        self, means: Shaped[Given, "K D"], scales: Shaped[Given, " K"], weights: Shaped[Given, " K"] | None = None
     ) -> None:
-        self.means, self.scales = jnp.asarray(means), jnp.asarray(scales)
+        self.means, self.scales = floats("means", means), floats("scales", scales)
+        require_patterns("means", self.means)
         count = self.means.shape[0]
-        self.weights = jnp.full(count, 1.0 / count, self.means.dtype) if weights is None else jnp.asarray(weights)
+        self.weights = jnp.full(count, 1.0 / count, self.means.dtype) if weights is None else floats("weights", weights)
 
     def __check_init__(self) -> None:
-        require_patterns("means", self.means)
         if self.scales.shape != self.means.shape[:1]:
             msg = f"scales.shape={self.scales.shape!r}: need one scale for each of the {self.means.shape[0]} means"
             raise InputError(msg)
@@ -43,20 +56,40 @@ class GaussianMixture(AbstractLaw):
         require_weights("weights", self.weights, self.means.shape[0])
 
     def tilt(self, eta: Float[Array, " D"], kappa: Scalar) -> Tilt:
-        """Moments of the tilted mixture, by the laws of total mean, variance and relative entropy."""
+        """Moments of the tilted mixture."""
+        require_state(eta, "means", self.means)
         means, scales, weights = (part.astype(eta.dtype) for part in (self.means, self.scales, self.weights))
-        dim, c2 = eta.shape[0], scales * scales
-        q = 1 + kappa * c2
-        eta2, along, norm2 = eta @ eta, means @ eta, jnp.sum(means * means, axis=1)
-        gain = (c2 * eta2 + 2 * along - kappa * norm2) / (2 * q) - 0.5 * dim * jnp.log1p(kappa * c2)
-        safe = jnp.where(weights > 0, weights, jnp.ones_like(weights))
-        logits = jnp.where(weights > 0, gain + jnp.log(safe), jnp.full_like(gain, -jnp.inf))
-        log_partition = jax.nn.logsumexp(logits)
-        r = jnp.exp(logits - log_partition)
-        mean = (r @ (c2 / q)) * eta + (r / q) @ means
-        second = (c2 * c2 * eta2 + 2 * c2 * along + norm2) / (q * q)
-        between = jnp.maximum(r @ second - mean @ mean, jnp.zeros_like(eta2))
-        lean = c2 * (eta2 - 2 * kappa * along + kappa * kappa * norm2) / (2 * q * q)
-        within = 0.5 * dim * (jnp.log1p(kappa * c2) - kappa * c2 / q) + jnp.maximum(lean, jnp.zeros_like(lean))
-        kl = jnp.maximum(r @ jnp.where(r > 0, gain - log_partition + within, jnp.zeros_like(r)), jnp.zeros_like(eta2))
-        return Tilt(log_partition, mean, dim * (r @ (c2 / q)) + between, kl)
+        size, c2 = eta.shape[0], scales * scales
+        z = kappa * c2
+        q = 1 + z
+        delta = eta[None, :] - kappa * means
+        gain = (c2 * (eta @ eta) + 2 * (means @ eta) - kappa * jnp.sum(means * means, axis=1)) / (2 * q)
+        log_partition, r, between = _mix(gain - 0.5 * size * jnp.log1p(z), weights)
+        centres = means + (c2 / q)[:, None] * delta
+        mean = r @ centres
+        trace = r @ (size * c2 / q + jnp.sum((centres - mean[None, :]) ** 2, axis=1))
+        within = 0.5 * (size * _narrowing(z) + c2 * jnp.sum(delta * delta, axis=1) / (q * q))
+        return Tilt(log_partition, mean, trace, r @ within + between)
+
+
+def _mix(gain: Float[Array, " K"], weights: Float[Array, " K"]) -> tuple[Scalar, Float[Array, " K"], Scalar]:
+    """``A = log sum w e^gain``, ``r = w e^(gain - A)`` and ``KL(r || w)``.
+
+    Around the mean gain ``a``, ``KL = -log1p(-sum w phi(gain - a))`` and ``A = a - KL`` where KL is small, as in the
+    kernel; elsewhere from ``log r``, which is exact where ``r`` is one-hot, however large the gains.
+    """
+    log_w = log_prior(weights)
+    log_r = jax.nn.log_softmax(gain + log_w)
+    r = jnp.exp(log_r)
+    middle = r @ gain
+    bulk = weights @ relative_entropy_density(gain - middle)
+    kl = jnp.maximum(r @ (log_r - log_w), 0)
+    flat = kl < FLAT
+    fine = -jnp.log1p(-jnp.where(flat, bulk, jnp.zeros_like(bulk)))
+    return jnp.where(flat, middle - fine, jax.nn.logsumexp(gain + log_w)), r, jnp.where(flat, fine, kl)
+
+
+def _narrowing(z: Float[Array, " K"]) -> Float[Array, " K"]:
+    """``log q - z/q`` at ``q = 1 + z``: ``phi(log q)/q`` where that is small."""
+    small = jnp.minimum(z, 1)
+    return jnp.where(z < 1, relative_entropy_density(jnp.log1p(small)) / (1 + small), jnp.log1p(z) - z / (1 + z))
