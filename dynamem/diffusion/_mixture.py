@@ -1,13 +1,15 @@
 r"""A mixture of isotropic Gaussians: a continuous memory with an exact denoiser.
 
-Tilting ``N(mu, c^2 I)`` gives ``N(mu + c^2 delta/q, c^2/q I)`` with ``delta = eta - kappa mu``, ``z = kappa c^2``,
-``q = 1 + z`` and log normaliser ``gain = (c^2 |eta|^2 + 2 eta.mu - kappa |mu|^2)/(2 q) - D log(q)/2``; ``c = 0`` is a
-point mass. By the laws of total variance and of relative entropy, with ``r ~ w e^gain``,
+Tilting ``N(mu, c^2 I)`` gives ``N(m_k, v I)`` with ``m_k = mu + v delta``, ``delta = eta - kappa mu``, ``v = c^2/q``,
+``q = 1 + z``, ``z = kappa c^2``, and log mass ``gain = (c^2 |eta|^2 + 2 eta.mu - kappa |mu|^2)/(2 q) - D log(q)/2``.
+At ``c = 0`` it is a point mass. By the laws of total variance and of relative entropy, with ``r ~ w e^gain``,
 
-    tr C = sum r D c^2/q + sum r |m_k - m|^2,
+    tr C = sum r D v + sum r |m_k - m|^2,
     KL = sum r (D (log q - z/q)/2 + c^2 |delta|^2/(2 q^2)) + KL(r || w),
 
-sums of terms of one sign; each is computed so that it is relatively accurate where it is small.
+sums of terms of one sign, relatively accurate where they are small. Means are taken relative to that of the likeliest
+component ``*``, with ``d = mu - mu_*``: ``m_k - m_* = d/q + (v - v_*) delta_*`` and ``delta = delta_* - kappa d``, so
+that one component alone leaves nothing to rounding, and all the rest are matrix products.
 """
 
 import jax
@@ -28,7 +30,7 @@ FLAT = 0.5
 class GaussianMixture(AbstractLaw):
     """``p_0 = sum_k w_k N(mu_k, c_k^2 I)``; a scale of 0 is a point mass, as in `Empirical`.
 
-    For some hundreds of components: it holds arrays of (K, D) for each state. Many point masses are an `Empirical`.
+    It holds (K,) numbers for each state; for many point masses `Empirical` streams.
 
     Arguments:
         means: ``mu``, shape (K, D), finite; whole numbers are converted, with a warning.
@@ -59,17 +61,22 @@ class GaussianMixture(AbstractLaw):
         """Moments of the tilted mixture."""
         require_state(eta, "means", self.means)
         means, scales, weights = (part.astype(eta.dtype) for part in (self.means, self.scales, self.weights))
-        size, c2 = eta.shape[0], scales * scales
+        size, c2, norms = eta.shape[0], scales * scales, jnp.sum(means * means, axis=1)
         z = kappa * c2
         q = 1 + z
-        delta = eta[None, :] - kappa * means
-        gain = (c2 * (eta @ eta) + 2 * (means @ eta) - kappa * jnp.sum(means * means, axis=1)) / (2 * q)
-        log_partition, r, between = _mix(gain - 0.5 * size * jnp.log1p(z), weights)
-        centres = means + (c2 / q)[:, None] * delta
-        mean = r @ centres
-        trace = r @ (size * c2 / q + jnp.sum((centres - mean[None, :]) ** 2, axis=1))
-        within = 0.5 * (size * _narrowing(z) + c2 * jnp.sum(delta * delta, axis=1) / (q * q))
-        return Tilt(log_partition, mean, trace, r @ within + between)
+        v = c2 / q
+        gain = (c2 * (eta @ eta) + 2 * (means @ eta) - kappa * norms) / (2 * q) - 0.5 * size * jnp.log1p(z)
+        log_partition, r, between = _mix(gain, weights)
+        best = jnp.argmax(r)
+        near, others = means[best], jnp.arange(r.shape[0]) != best
+        delta, lift, rest = eta - kappa * near, v - v[best], jnp.where(others, r, 0)
+        square, along = delta @ delta, jnp.where(others, means @ delta - near @ delta, 0)
+        d2 = jnp.where(others, jnp.maximum(norms - 2 * (means @ near) + near @ near, 0), 0)
+        away = (rest / q) @ means - jnp.sum(rest / q) * near + (rest @ lift) * delta
+        apart = rest @ (d2 / (q * q) + 2 * lift * along / q + lift * lift * square) - away @ away
+        lean = c2 * jnp.maximum(square - 2 * kappa * along + kappa * kappa * d2, 0) / (q * q)
+        kl = between + 0.5 * (r @ (size * _narrowing(z) + lean))
+        return Tilt(log_partition, near + v[best] * delta + away, size * (r @ v) + jnp.maximum(apart, 0), kl)
 
 
 def _mix(gain: Float[Array, " K"], weights: Float[Array, " K"]) -> tuple[Scalar, Float[Array, " K"], Scalar]:
