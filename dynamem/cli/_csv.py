@@ -11,6 +11,7 @@ from . import _memory
 
 
 _SAMPLE = 1 << 16
+SEPARATORS = {" ": "spaces", "\t": "tabs", ";": "semicolons"}
 _ENCODING = "utf-8-sig"  # spreadsheets put a byte-order mark in front
 
 
@@ -75,12 +76,16 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell  # which Python's own numbers may have
 
 
 def _not_a_number(cell: str, line: int, column: int) -> str:
     shown = cell if len(cell) <= 30 else cell[:27] + "..."
     hint = "remove the header line" if line == 1 else "only numbers with commas between are read"
+    for mark, name in SEPARATORS.items():
+        parts = cell.strip().split(mark)
+        if len(parts) > 1 and all(map(_is_number, parts)):
+            hint = f"put commas between the numbers, not {name}"
     if not cell.strip():
         return f"has an empty cell at line {line}, column {column}; fill it or remove the line"
     return f"has {shown!r}, which is no number, at line {line}, column {column}; {hint}"
