@@ -13,7 +13,7 @@ import pytest
 from dynamem import catalog
 from dynamem._errors import InputError
 from dynamem.cli import _memory, main
-from dynamem.cli._data import digits, load, standardised
+from dynamem.cli._data import digits, load, require_states, standardised
 
 
 XI = np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 0.25]])
@@ -119,10 +119,11 @@ BAD_DATA = {
     "text": ("xi.csv", text("1,2\n3,x y\n"), "'x y', which is no number, at line 2, column 2"),
     "text after a blank line": ("xi.csv", text("1,2\n\n3,z\n"), "line 3, column 2"),
     "a comment": ("xi.csv", text("# x\n1,2\n"), "line 1, column 1"),
-    "semicolons": ("xi.csv", text("1;2\n3;4\n"), "'1;2'"),
-    "spaces for commas": ("xi.csv", text("1 2\n3 4\n"), "'1 2'"),
+    "semicolons": ("xi.csv", text("1;2\n3;4\n"), "column 1; put commas between the numbers, not semicolons"),
+    "tabs": ("xi.csv", text("1\t2\n3\t4\n"), "put commas between the numbers, not tabs"),
+    "spaces for commas": ("xi.csv", text("1 2\n3 4\n"), "put commas between the numbers, not spaces"),
     "an empty cell": ("xi.csv", text("1,2\n3,\n"), "empty cell at line 2, column 2"),
-    "an underscore": ("xi.csv", text("1,2\n3,1_0\n"), "1_0"),
+    "an underscore": ("xi.csv", text("1,2\n3,1_0\n"), "'1_0', which is no number, at line 2, column 2"),
     "lines of different length": ("xi.csv", text("1,2\n3\n"), "1 numbers on line 2 and 2 on the first"),
     "an empty csv": ("xi.csv", text(""), "empty"),
     "blank lines": ("xi.csv", text("\n\n"), "empty"),
@@ -220,6 +221,15 @@ def test_available_memory_is_known_on_linux():
     known = _memory.available()
     assert known is None or 2**20 < known < 2**50
     assert known is not None or sys.platform != "linux"
+
+
+def test_states_are_bounded_by_all_that_a_run_saves(monkeypatch):
+    monkeypatch.setattr(_memory, "available", lambda: 8 * 64 * 2050 * 10)
+    require_states(10, 64, ["log_sum_exp"])
+    with pytest.raises(InputError, match="fewer states"):
+        require_states(11, 64, ["log_sum_exp"])
+    with pytest.raises(InputError, match="fewer states"):  # a sweep keeps its runs as well
+        require_states(10, 64, ["log_sum_exp", "reverse_sde/VP"])
 
 
 GOOD = {
@@ -325,7 +335,7 @@ def test_standardised_digits_tell_about_constant_features():
 
 
 def test_notes_go_to_standard_error(monkeypatch, tmp_path, capsys):
-    found = SimpleNamespace(rows=[], environment={}, claims=[])
+    found = SimpleNamespace(rows=[], environment={}, claims=[], errors=[])
     monkeypatch.setattr(catalog, "run_audit", lambda *_: found)
     np.save(tmp_path / "xi.npy", np.eye(2, dtype=int))
     assert main(["audit", "--data", str(tmp_path / "xi.npy")]) == 0

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     _check_seed(args.seed)
     check_names(args.system, system_names())
     data = load(args.data, args.weights, standardise=args.standardise)
-    require_states(states, data.patterns.shape[1])
+    require_states(states, data.patterns.shape[1], args.system or system_names())
     paths = check_all({"json": args.json, "html": args.html}, {"data": args.data, "weights": args.weights})
     audit = _compute(args, data, states)
     _deliver(audit, paths)
@@ -78,8 +78,7 @@ def _compute(args: argparse.Namespace, data: Any, states: int) -> Any:
     notes = [*data.notes, *prepare_jax()]
     from .. import catalog
 
-    check_own(args.system, catalog.load_system)
-    for text in notes:
+    for text in (*notes, *check_own(args.system, catalog.load_system)):
         note(text)
     options = catalog.AuditOptions(
         data=catalog.DataSet(

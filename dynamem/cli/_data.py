@@ -5,6 +5,7 @@ flattened images) is told in `Data.notes` and not printed at once, as an error t
 """
 
 import math
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._errors import InputError
+from ..catalog._size import states_held
 from . import _memory
 from ._csv import read_csv
 from ._npy import read_npy, read_npz
@@ -21,6 +23,7 @@ SUFFIXES = (".npy", ".npz", ".csv")
 PATTERN_KEYS = ("patterns", "xi")
 WEIGHT_KEYS = ("weights", "u")
 LARGEST = 1e150  # squares of larger numbers, which distances need, overflow float64
+FEWER = "give fewer states"
 SUM_SLACK = 1e-6  # a softmax in float32 sums to one within this
 
 
@@ -99,12 +102,17 @@ def standardised(xi: np.ndarray) -> tuple[np.ndarray, int]:
     return result, int(np.count_nonzero(~varies))
 
 
-def require_states(states: int, width: int) -> None:
-    """Refuse a number of states that is none, or whose states alone would not fit in memory."""
+def require_states(states: int, width: int, systems: Iterable[str]) -> None:
+    """Refuse a number of states that is none, or whose runs would not fit in memory."""
     if states < 1:
         msg = f"states={states!r} is below 1; give the number of start states of each row"
         raise InputError(msg)
-    _memory.require(8 * states * width, f"states={states!r} of {width} numbers")
+    _memory.require(8 * states * width * states_held(systems), f"states={states!r} of {width} numbers", FEWER)
+
+
+def require_own(name: str, shape: tuple[int, ...]) -> None:
+    """Refuse a system of the user's, with states of this shape, whose runs would not fit in memory."""
+    _memory.require(8 * math.prod(shape) * states_held([name]), f"system={name!r} of {shape[0]} states", FEWER)
 
 
 def _patterns(file: str, notes: list[str]) -> tuple[np.ndarray, tuple[int, int] | None]:
@@ -169,6 +177,9 @@ def _read(file: str, label: str, keys: tuple[str, ...], notes: list[str]) -> np.
 def _regular(file: str, label: str) -> Path:
     """The path of a file that exists and has a suffix that can be read."""
     path = Path(file)
+    if not file:
+        msg = f"{label} names no file; give one that ends in {', '.join(SUFFIXES)}"
+        raise InputError(msg)
     if path.is_dir():
         msg = f"{label} is a folder; name a file in it"
         raise InputError(msg)

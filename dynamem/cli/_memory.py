@@ -37,20 +37,18 @@ def available() -> int | None:
     return min(known) if known else None
 
 
-def require(n_bytes: int, what: str) -> None:
+def require(n_bytes: int, what: str, remedy: str = "give fewer or smaller patterns") -> None:
     """Refuse what does not fit.
 
     Args:
         n_bytes: bytes that are going to be allocated.
         what: the argument and its value, for the message.
+        remedy: what to do about it.
 
     Raises:
         InputError: if more is asked for than is available.
     """
     free = available()
     if free is not None and n_bytes > free:
-        msg = (
-            f"{what} needs {n_bytes / 2**30:.3g} GiB and {free / 2**30:.3g} GiB are available; "
-            "give fewer or smaller patterns"
-        )
+        msg = f"{what} needs {n_bytes / 2**30:.3g} GiB and {free / 2**30:.3g} GiB are available; {remedy}"
         raise InputError(msg)
