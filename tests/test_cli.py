@@ -1,5 +1,6 @@
 """The command line: usage, exit codes, the table, and files that are whole or not there."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,9 +13,10 @@ import pytest
 
 from dynamem import catalog
 from dynamem._errors import DynamemError, InputError
+from dynamem.catalog._audit_types import Claim
 from dynamem.catalog._names import ENERGIES, SCHEDULES, SOLVERS, system_names
 from dynamem.catalog._rows import row
-from dynamem.cli import _cache, _progress, main
+from dynamem.cli import _progress, main
 from dynamem.cli._expect import exit_code
 from dynamem.cli._json import audit_text
 from dynamem.cli._output import check, staged
@@ -30,8 +32,8 @@ def a_row(verdict="holds", **found):
     return row(**(fields | {"verdict": verdict} | found))
 
 
-def an_audit(*rows, claims=()):
-    return SimpleNamespace(rows=list(rows), environment={"seed": 0}, claims=list(claims))
+def an_audit(*rows, claims=(), errors=()):
+    return SimpleNamespace(rows=list(rows), environment={"seed": 0}, claims=list(claims), errors=list(errors))
 
 
 @pytest.fixture
@@ -68,7 +70,10 @@ BAD_USAGE = {
     "states of zero": (["audit", "--states", "0"], "states=0"),
     "negative states": (["audit", "--states", "-3"], "states=-3"),
     "states that are no integer": (["audit", "--states", "2.5"], "2.5"),
-    "more states than memory": (["audit", "--states", "1000000000000000"], "GiB"),
+    "more states than memory": (["audit", "--states", "1000000000000000"], "available; give fewer states"),
+    "data without a name": (["audit", "--data", ""], "data='' names no file"),
+    "weights without a name": (["audit", "--weights", ""], "weights='' names no file"),
+    "system without its dynamics": (["audit", "--system", "ve"], "'probability_flow/VE' or 'reverse_sde/VE'?"),
     "negative seed": (["audit", "--seed", "-1"], "seed=-1"),
     "seed of too many bits": (["audit", "--seed", str(2**63)], "seed="),
     "unknown expectation": (["audit", "--expect", "certain"], "certain"),
@@ -77,8 +82,8 @@ BAD_USAGE = {
     "expression for a system": (["audit", "--system", "os:system('true')"], "module:attribute"),
     "no attribute": (["audit", "--system", "json:"], "module:attribute"),
     "no such module": (["audit", "--system", "no_such_module:memory"], "no_such_module"),
-    "no such attribute": (["audit", "--system", "json:no_such_attribute"], "no_such_attribute"),
-    "no system": (["audit", "--system", "json:dumps"], "System"),
+    "no such attribute": (["audit", "--system", "json:none"], "module 'json' has no attribute 'none'; give"),
+    "no system": (["audit", "--system", "json:dumps"], "'dumps' is of type function; it must be a dynamem.System"),
     "module that raises": (["audit", "--system", "raises:memory"], "ZeroDivisionError"),
     "module that exits": (["audit", "--system", "leaves:memory"], "SystemExit"),
     "output without a name": (["audit", "--json", ""], "json=''"),
@@ -266,7 +271,7 @@ def test_json_and_html_are_written(audit, monkeypatch):
     assert done.code == 0
     assert files() == ["out put", "out put/a.html", "out put/a.json"]
     document = json.loads(Path("out put/a.json").read_text())
-    assert document == {"schema": "dynamem.audit/1", "environment": {"seed": 0}, "rows": [a_row()]}
+    assert document == {"schema": "dynamem.audit/1", "environment": {"seed": 0}, "claims": [], "rows": [a_row()]}
     assert Path("out put/a.html").read_text() == "<p>"
 
 
@@ -282,12 +287,31 @@ def test_a_broken_report_loses_neither_table_nor_json(audit, monkeypatch):
     assert files() == ["a.json"]
 
 
+def test_what_could_not_be_written_was_printed(audit):
+    done = audit("--json", "/dev/full")
+    assert done.code == 2
+    assert "1 rows: 1 holds" in done.out
+    assert "json='/dev/full' cannot be written" in done.err
+
+
+def test_json_has_the_claims():
+    claim = Claim("D4", "V falls.", "agrees", "0 rises")
+    assert json.loads(audit_text({}, [], [claim]))["claims"] == [dataclasses.asdict(claim)]
+
+
+def test_a_part_that_raised_is_told_about(audit):
+    done = audit(found=an_audit(a_row("failed"), errors=["reverse_sde/VP failed: ValueError: two\nlines (a.py:3)"]))
+    assert done.code == 0
+    assert done.err == "dynamem: note: reverse_sde/VP failed: ValueError: two lines (a.py:3)\n"
+
+
 def test_json_has_null_for_what_json_lacks():
     found = {"a": float("nan"), "b": [np.inf, np.float64(1.5)], "c": np.array([[1.0, np.nan]]), "d": np.int64(3)}
     text = audit_text({"x": -np.inf}, [found | {"e": np.bool_(True), "f": None, "g": (True, "NaN")}])
     assert json.loads(text, parse_constant=pytest.fail) == {
         "schema": "dynamem.audit/1",
         "environment": {"x": None},
+        "claims": [],
         "rows": [{"a": None, "b": [None, 1.5], "c": [[1.0, None]], "d": 3, "e": True, "f": None, "g": [True, "NaN"]}],
     }
 
@@ -320,41 +344,6 @@ def test_a_device_is_written_to_and_not_replaced():
     with staged("json", check("json", os.devnull)) as draft:
         draft.write_text("gone")
     assert Path(os.devnull).is_char_device()
-
-
-CACHES = [
-    # DYNAMEM_CACHE, XDG_CACHE_HOME, folder
-    ("off", "/x", None),
-    ("OFF", None, None),
-    ("/y", "/x", "/y"),
-    ("", "/x", "/x/dynamem/jax"),
-    (None, "/x", "/x/dynamem/jax"),
-    (None, "relative", "/home/me/.cache/dynamem/jax"),
-    (None, None, "/home/me/.cache/dynamem/jax"),
-    ("~/z", None, "/home/me/z"),
-]
-
-
-@pytest.mark.parametrize(("own", "xdg", "folder"), CACHES)
-def test_where_compiled_programs_are_kept(monkeypatch, own, xdg, folder):
-    monkeypatch.setenv("HOME", "/home/me")
-    for name, value in (("DYNAMEM_CACHE", own), ("XDG_CACHE_HOME", xdg)):
-        monkeypatch.delenv(name, raising=False)
-        if value is not None:
-            monkeypatch.setenv(name, value)
-    assert _cache.cache_folder() == (folder and Path(folder))
-
-
-def test_compiled_programs_are_kept_and_numbers_have_64_bits(tmp_path):
-    script = (
-        "from dynamem.cli._cache import prepare_jax\nprepare_jax()\nimport jax\n"
-        "print(jax.jit(lambda x: x * 2 + 1)(jax.numpy.arange(3.0)).dtype)"
-    )
-    unset = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "JAX_ENABLE_X64")
-    env = {name: value for name, value in os.environ.items() if name not in unset} | {"DYNAMEM_CACHE": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["float64"]
-    assert any(tmp_path.iterdir())
 
 
 FIELDS = {

@@ -61,16 +61,53 @@ def test_the_table_tells_what_needs_attention():
     broken = a_row("broken", rise_fraction=0.5, theorem="D7", reason="5 of 10 steps rise")
     allowed = a_row("broken", rise_fraction=0.5, theorem="D2", energy="density", reason="as it should")
     failed = [a_row("failed", steps=n, reason=f"NaN at [{n}]") for n in range(25)]
-    claim = SimpleNamespace(name="D7", statement="No step rises.", agrees=False, measured="5 rises")
-    text = audit_table([broken, allowed, *failed], [claim])
+    text = audit_table([broken, allowed, *failed])
     assert "1 row contradict" in text
     assert "probability_flow VP DDIM 10, free (pathwise) [D7]: 5 of 10 steps rise" in text
     assert "as it should" not in text
     assert "25 rows failed" in text
     assert "NaN at [0]" in text
     assert "and 5 more" in text
-    assert "D7 is contradicted: No step rises. Measured: 5 rises" in text
-    assert "Theory" not in audit_table([broken])
+    assert "Theory" not in text
+
+
+CLAIMS = [
+    SimpleNamespace(name="D7", statement="No step rises.", outcome="contradicted", measured="5 rises"),
+    SimpleNamespace(name="D8 (VE)", statement="It falls.", outcome="agrees", measured="0 of 300 rise " * 8),
+    SimpleNamespace(name="D2", statement="It rises.", outcome="not exercised", measured="0 of 0 rise"),
+]
+
+
+def test_every_claim_has_its_line():
+    lines = audit_table([a_row()], CLAIMS).splitlines()
+    start = lines.index("Theory: 1 of 3 statements agree, 1 contradicted, 1 not exercised")
+    assert lines[start + 1 : start + 3] == [
+        "  D7       contradicted   5 rises",
+        "                          against: No step rises.",
+    ]
+    assert lines[start + 3].startswith("  D8 (VE)  agrees         0 of 300 rise 0 of 300")
+    assert "  D2       not exercised  0 of 0 rise" in lines
+    assert max(map(len, lines)) <= WIDTH
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_a_narrow_terminal_gets_several_matrices(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    rows = [found for found in full_matrix("broken", 0.999) if found["solver"]]
+    lines = audit_table(rows, CLAIMS).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert sum(line.count("broken >99%") for line in lines) == len(rows)
+    assert any(line.startswith("EulerMaruyama 10 broken") for line in lines)
+
+
+def test_systems_of_ones_own_are_not_called_memories_only():
+    noisy = a_row(dynamics="gradient", schedule=None, system="mine:sde", solver="EulerMaruyama", energy="own")
+    text = audit_table([noisy, noisy | {"verdict": "failed", "statement": "mean"}])
+    assert "Memories and systems of your own: no step raises the energy\n" in text
+    assert "  mine:sde EulerMaruyama 10, own (mean): because" in text
+    assert "gradient" not in text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,17 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from dynamem.catalog._audit_types import Audit, Claim, Curve, Figures, Plane, Recall
+from dynamem.catalog._audit_types import (
+    AGREES,
+    CONTRADICTED,
+    NOT_EXERCISED,
+    Audit,
+    Claim,
+    Curve,
+    Figures,
+    Plane,
+    Recall,
+)
 from dynamem.catalog._rows import PARTS, row
 from dynamem.report import write_html
 from dynamem.report._bars import chosen_rows
@@ -86,7 +96,14 @@ def diffusion_rows(schedules=("VP", "FlowMatching")):
 
 
 def memory_row(system="log_sum_exp", **found):
-    base = {"system": system, "dynamics": "gradient", "schedule": None, "solver": "Tsit5", "steps": None, "clock": "t"}
+    base = {
+        "system": system,
+        "dynamics": "gradient",
+        "schedule": None,
+        "solver": "Tsit5",
+        "steps": None,
+        "clock": "tau",
+    }
     kept = {"verdict": "holds", "reason": "no rise", "rise_fraction": 0.0, "largest_rise": 0.0}
     return row(**base, energy="own", statement="pathwise", **(found or kept))
 
@@ -112,7 +129,10 @@ def recall(k=3):
 
 def audit(**changes):
     figures = Figures([curve(), curve("free")], plane(), [recall()], (2, 2))
-    claims = [Claim("D4", "V falls & never rises", True, "0 rises"), Claim("D7", "DDIM <never> rises", True, "0 runs")]
+    claims = [
+        Claim("D4", "V falls & never rises", AGREES, "0 rises"),
+        Claim("D7", "DDIM <never> rises", AGREES, "0 runs"),
+    ]
     rows = [*diffusion_rows(), memory_row(), memory_row(HOSTILE, **broken())]
     environment = {"data": {"name": "digits", "shape": [10, 4]}, "packages": {"jax": "0.1"}, "quick": False, "seed": 3}
     return dataclasses.replace(Audit(rows, environment, claims, figures), **changes)
@@ -211,6 +231,16 @@ def test_bars_take_the_largest_rise_of_each_energy():
     assert not chosen_rows([memory_row(**(broken() | {"attribution": None}))], "pathwise")
 
 
+def test_mean_rises_have_bars_of_their_own(tmp_path):
+    mean = broken(system="mine:sde", dynamics="gradient", solver="EulerMaruyama", steps=10, energy="own")
+    page = written(audit(rows=[row(**mean, statement="mean")], figures=BARE), tmp_path)
+    assert "Parts of the largest mean steps" in page.text
+    assert "Memories and systems of your own" in page.text
+    (bars,) = page.table("run", "energy", *PARTS)
+    assert [line[0] for line in bars] == ["mine:sde, Euler–Maruyama, 10 steps, in the mean"]
+    assert any("(mine:sde, Euler–Maruyama, 10 steps, in the mean)" in image["alt"] for image in page.all("img"))
+
+
 def test_agreement_raises_no_alarm(page):
     assert not [attrs for _, attrs in page.tags if attrs.get("class") in ("alarm", "against")]
     assert "CONTRADICTED" not in page.text
@@ -218,12 +248,17 @@ def test_agreement_raises_no_alarm(page):
 
 
 def test_a_contradicted_claim_is_loud(tmp_path):
-    claims = [Claim("D4", "V falls", True, "0 rises"), Claim("D7", "DDIM never rises", False, "5 rises in 6 runs")]
+    claims = [
+        Claim("D2", "it rises", NOT_EXERCISED, "0 of 9 rise"),
+        Claim("D4", "V falls", AGREES, "0 rises"),
+        Claim("D7", "DDIM never rises", CONTRADICTED, "5 rises in 6 runs"),
+    ]
     page = written(audit(rows=[memory_row()], claims=claims, figures=BARE), tmp_path)
     assert "The numbers contradict 1 claim of the theory: D7." in page.text
     (table,) = page.table("claim", "statement")
     assert table[0] == ["D7", "DDIM never rises", "CONTRADICTED", "5 rises in 6 runs"]
-    assert table[1][2] == "agrees"
+    assert [line[2] for line in table[1:]] == ["not exercised", "agrees"]
+    assert "1 of 3 claims of the theory agree with these numbers, and 1 met nothing that could decide." in page.text
     classes = [attrs.get("class") for _, attrs in page.tags]
     assert classes.count("alarm") == classes.count("against") == 1
 

@@ -1,4 +1,8 @@
-"""Attribution of the audit's witnesses, many at once: the rates of all energies along one exact solve."""
+"""Attribution of the audit's witnesses, many at once: the rates of all energies at the starts of steps, or along them.
+
+As `dynamem.lyapunov.attribute` has it: an ODE's parts are integrated along the exact flow from the step's start, an
+SDE's are the rates at the step's start times its length.
+"""
 
 from typing import Any
 
@@ -11,36 +15,31 @@ from jaxtyping import Array
 from ..diffusion import times_of
 from ..flows import ProbabilityFlow
 from ..lyapunov import along, exact_nodes
-from ._ledger import NAMES, Energies, Rates
-from ._rows import PARTS
+from ._ledger import Energies, Rates
+from ._runs import Run
 
 
 WIDTH = 8
 
 
-def attributed(found: Any, energies: Energies, broken: list[tuple], *, stochastic: bool) -> None:
-    """Fill in ``attribution`` of broken rows, given as (row, energy, state, step)."""
-    if not broken:
-        return
-    run = found.run
-    rows, steps = np.asarray([one[2] for one in broken]), np.asarray([one[3] for one in broken])
-    ends = (run.lam[rows, steps], run.ys[rows, steps], run.lam[rows, steps + 1])
-    if stochastic:
-        rate, _ = along(Rates(energies), run.tau[rows, steps], ends[1], ends[0])[1]
-        weight = (ends[2] - ends[0])[:, None]
-        parts = jax.tree.map(lambda part: part * weight, rate)
-        martingale = found.slopes[rows, steps]
-    else:
-        parts, martingale = _exactly(energies, *ends), np.zeros((len(rows), len(NAMES)))
-    for place, (made, energy, _, _) in enumerate(broken):
-        index = NAMES.index(energy)
-        known = {name: float(getattr(parts, name)[place, index]) for name in PARTS[:4]}
-        known["martingale"] = float(martingale[place, index])
-        made["attribution"] = known | {"discretisation": made["largest_rise"] - sum(known.values())}
+class Parts:
+    """``(paths, steps) -> `` parts (P, 6) of the changes that all energies make in those steps of a run."""
+
+    def __init__(self, energies: Energies, run: Run, noisy: bool) -> None:
+        self.energies, self.run, self.noisy = energies, run, noisy
+
+    def __call__(self, paths: np.ndarray, steps: np.ndarray) -> Any:
+        """A `Rate` whose parts add up, noise and the solver's error apart, to the changes."""
+        run = self.run
+        lam, ys, end = run.lam[paths, steps], run.ys[paths, steps], run.lam[paths, steps + 1]
+        if not self.noisy:
+            return _exactly(self.energies, lam, ys, end)
+        rate, _ = along(Rates(self.energies), run.tau[paths, steps], ys, lam)[1]
+        return jax.tree.map(lambda part: part * (end - lam)[:, None], rate)
 
 
 def _exactly(energies: Energies, lam0: np.ndarray, y0: np.ndarray, lam1: np.ndarray) -> Any:
-    """Parts (W, 6) of the rates integrated along the exact flow, solved in canonical coordinates."""
+    """Parts (P, 6) of the rates integrated along the exact flow, solved in canonical coordinates."""
     count = len(lam0)
     padded = [np.concatenate([part, np.repeat(part[-1:], -count % WIDTH, axis=0)]) for part in (lam0, y0, lam1)]
     flow = ProbabilityFlow(energies.path)

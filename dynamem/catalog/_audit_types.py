@@ -6,13 +6,23 @@ from typing import Any
 import numpy as np
 
 
+AGREES, CONTRADICTED, NOT_EXERCISED = "agrees", "contradicted", "not exercised"
+
+
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A statement of the theory held against the audit's own numbers."""
+    """A statement of the theory held against the audit's own numbers.
+
+    Attributes:
+        name: of the statement.
+        statement: what it says.
+        outcome: `AGREES`, `CONTRADICTED`, or `NOT_EXERCISED` where nothing was met that could decide.
+        measured: the numbers.
+    """
 
     name: str
     statement: str
-    agrees: bool
+    outcome: str
     measured: str
 
 
@@ -76,9 +86,10 @@ class Figures:
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """Everything an audit found."""
+    """Everything an audit found; ``errors`` says of each part that raised where and why."""
 
     rows: list[dict[str, Any]]
     environment: dict[str, Any]
     claims: list[Claim]
     figures: Figures
+    errors: list[str] = dataclasses.field(default_factory=list)

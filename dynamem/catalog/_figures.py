@@ -45,8 +45,11 @@ def _curves(sweeps: list[Sweep]) -> list[Curve]:
     return curves
 
 
-def _plane(sweeps: list[Sweep], data: DataSet, size: int) -> Plane:
-    """``tr C`` on the plane through three patterns far from each other, and the thresholds of all schedules."""
+def _plane(sweeps: list[Sweep], data: DataSet, size: int) -> Plane | None:
+    """``tr C`` on the plane through three patterns far from each other, and the thresholds of all schedules.
+
+    None where the patterns lie on one line.
+    """
     patterns = data.patterns
     away = np.linalg.norm(patterns - patterns[0], axis=1)
     far = int(np.argmax(away))
@@ -56,7 +59,9 @@ def _plane(sweeps: list[Sweep], data: DataSet, size: int) -> Plane:
     first = first / max(np.linalg.norm(first), 1e-12)
     second = corners[2] - corners[0]
     second = second - (second @ first) * first
-    second = second / max(np.linalg.norm(second), 1e-12)
+    if not np.linalg.norm(second) > 1e-9 * away[far]:
+        return None
+    second = second / np.linalg.norm(second)
     flat = np.stack([(corners - corners[0]) @ first, (corners - corners[0]) @ second], axis=1)
     low, high = flat.min(), flat.max()
     grid = np.linspace(low - 0.35 * (high - low), high + 0.35 * (high - low), size)

@@ -104,5 +104,6 @@ class Rates(eqx.Module):
             size = magnitude(energy, *at)
             for kind, heat in enumerate((jnp.zeros_like(ito), ito)):
                 rate = split(schedule, slope, drifts[clock][kind], None, heat)
-                found[kind].append(jax.tree.map(lambda part, unit=unit: part / unit, (rate, rate_bound(rate, size))))
+                rate = jax.tree.map(lambda part, unit=unit: part / unit, rate)
+                found[kind].append((rate, rate_bound(rate, size)))  # on "lam" noise halves in a time of order 1
         return tuple(jax.tree.map(lambda *leaves: jnp.stack(leaves), *kind) for kind in found)

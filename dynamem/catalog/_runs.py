@@ -28,6 +28,7 @@ from ..flows import ProbabilityFlow, ReverseSDE
 from ..lyapunov import Trajectory, along, kicks, solve
 from ..solvers import DDIM
 from ._names import SCHEDULES, STEPS
+from ._size import MOST_STEPS
 
 
 FAMILIES = dict(zip(SCHEDULES, (VP, SubVP, VE, Cosine, EDM, FlowMatching), strict=True))
@@ -74,14 +75,14 @@ class Canonical(eqx.Module):
 
 
 class Coefficients(eqx.Module):
-    """``t -> (sigma, sigma', g^2)`` of a schedule, as a function of points for `along`."""
+    """``t -> (alpha, sigma, sigma', g^2)`` of a schedule, as a function of points for `along`."""
 
     schedule: AnySchedule
 
-    def __call__(self, t: Scalar, x: Float[Array, " 1"]) -> tuple[Scalar, Scalar, Scalar]:
+    def __call__(self, t: Scalar, x: Float[Array, " 1"]) -> tuple[Scalar, Scalar, Scalar, Scalar]:
         """The state is not read."""
         del x
-        return self.schedule.sigma(t), self.schedule.sigma_dot(t), self.schedule.g2(t)
+        return self.schedule.alpha(t), self.schedule.sigma(t), self.schedule.sigma_dot(t), self.schedule.g2(t)
 
 
 class Trace(eqx.Module):
@@ -106,8 +107,8 @@ class Sampler:
         self.tau = (jnp.asarray(1 - ends[0]), jnp.asarray(1 - ends[1]))
         self.lam = (jnp.asarray(-np.log(levels[0])), jnp.asarray(-np.log(levels[1])))
 
-    def coefficients(self, ts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``sigma``, ``sigma'`` and ``g^2`` at noise times of any shape."""
+    def coefficients(self, ts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """``alpha``, ``sigma``, ``sigma'`` and ``g^2`` at noise times of any shape."""
         return along(Coefficients(self.schedule), ts, ts[..., None])
 
     def trace(self) -> "Trace":
@@ -132,7 +133,7 @@ class Sampler:
             return self._from_lam(solver, steps, trajectory, None, start)
         flow = ProbabilityFlow(self.path, clock="tau")
         if steps is None:
-            controller, step, most = dfx.PIDController(rtol=RTOL, atol=ATOL), None, 1024
+            controller, step, most = dfx.PIDController(rtol=RTOL, atol=ATOL), None, MOST_STEPS
         else:
             controller, step, most = dfx.ConstantStepSize(), (self.tau[1] - self.tau[0]) / steps, MOST
         method = {"Tsit5": dfx.Tsit5, "Euler": dfx.Euler, "Heun": dfx.Heun}[solver]()

@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; everything that can be refused is refused before the computation starts."""
     from ..catalog._names import system_names
     from ._data import load, require_states
+    from ._messages import note
     from ._output import check_all
     from ._systems import check_names
 
@@ -59,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     require_states(states, data.patterns.shape[1], args.system or system_names())
     paths = check_all({"json": args.json, "html": args.html}, {"data": args.data, "weights": args.weights})
     audit = _compute(args, data, states)
+    for text in audit.errors:
+        note(text)
     _deliver(audit, paths)
     return exit_code((row["verdict"] for row in audit.rows), args.expect)
 
@@ -94,16 +97,16 @@ def _compute(args: argparse.Namespace, data: Any, states: int) -> Any:
 
 
 def _deliver(audit: Any, paths: dict[str, Path]) -> None:
-    """The JSON first and the report last, so that whatever goes wrong in one does not lose what came before it."""
+    """The table first and the report last, so that whatever goes wrong in one does not lose what came before it."""
     from ._json import audit_text
     from ._messages import say
     from ._output import staged
     from ._table import audit_table
 
+    say(audit_table(audit.rows, audit.claims))
     if "json" in paths:
         with staged("json", paths["json"]) as draft:
-            draft.write_text(audit_text(audit.environment, audit.rows), encoding="utf-8")
-    say(audit_table(audit.rows, audit.claims))
+            draft.write_text(audit_text(audit.environment, audit.rows, audit.claims), encoding="utf-8")
     if "html" in paths:
         from ..report import write_html
 

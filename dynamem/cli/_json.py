@@ -2,12 +2,14 @@
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 
 SCHEMA = "dynamem.audit/1"
+CLAIM = ("name", "statement", "outcome", "measured")
 
 
 def plain(value: Any) -> Any:
@@ -26,8 +28,12 @@ def plain(value: Any) -> Any:
     return plain(array.tolist()) if array.dtype.kind in "fiub" else str(value)
 
 
-def audit_text(environment: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    """The audit document, with one row a line so that two of them can be compared line by line."""
-    head = json.dumps(plain(environment), allow_nan=False)
-    lines = ",\n".join(json.dumps(plain(row), allow_nan=False) for row in rows)
-    return f'{{"schema": "{SCHEMA}",\n"environment": {head},\n"rows": [\n{lines}\n]}}\n'
+def audit_text(environment: dict[str, Any], rows: Iterable[dict[str, Any]], claims: Iterable[Any] = ()) -> str:
+    """The audit document, with a claim or a row a line so that two of them can be compared line by line."""
+    told = [{name: getattr(claim, name) for name in CLAIM} for claim in claims]
+    head, claimed, lines = _line(environment), ",\n".join(map(_line, told)), ",\n".join(map(_line, rows))
+    return f'{{"schema": "{SCHEMA}",\n"environment": {head},\n"claims": [\n{claimed}\n],\n"rows": [\n{lines}\n]}}\n'
+
+
+def _line(value: Any) -> str:
+    return json.dumps(plain(value), allow_nan=False)

@@ -7,8 +7,9 @@ has at most `WIDTH` columns and only ASCII of its own, so that it reads the same
 import io
 import shutil
 import sys
+import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -18,7 +19,9 @@ from rich.text import Text
 
 WIDTH = 100
 CELL = 11  # 'broken 100%'
+MARK = 9  # 'undecided'
 LISTED = 20
+OUTCOMES = {"agrees": "", "contradicted": "red", "not exercised": "yellow"}  # of a claim, with the style
 
 Row = dict[str, Any]
 
@@ -32,7 +35,7 @@ VERDICTS = {  # from the worst, with the style on a terminal and the legend
 }
 ENERGIES = ("own", "density", "density_canonical", "hopfield", "frozen", "free", "free_churn")
 DYNAMICS = {
-    "gradient": "Memories (gradient flow)",
+    "gradient": "Memories and systems of your own",
     "probability_flow": "Probability flow (ODE)",
     "reverse_sde": "Reverse SDE",
 }
@@ -58,7 +61,7 @@ def audit_table(rows: list[Row], claims: Sequence[Any] = ()) -> str:
 
     Args:
         rows: rows of the audit, as in its JSON.
-        claims: statements of the theory held against the rows, with `name`, `statement`, `agrees` and `measured`.
+        claims: statements of the theory held against the rows, with `name`, `statement`, `outcome` and `measured`.
 
     Returns:
         Lines of at most `WIDTH` columns; with colours where standard output is a terminal.
@@ -69,6 +72,7 @@ def audit_table(rows: list[Row], claims: Sequence[Any] = ()) -> str:
     console = Console(
         file=page,
         width=width,
+        height=25,  # or rich takes a terminal that it knows nothing of to have 80 columns
         force_terminal=on_terminal,
         force_jupyter=False,
         color_system="auto" if on_terminal else None,
@@ -79,8 +83,9 @@ def audit_table(rows: list[Row], claims: Sequence[Any] = ()) -> str:
     for block in blocks(rows):
         title = f"{DYNAMICS.get(block.dynamics, block.dynamics)}: {STATEMENTS.get(block.statement, block.statement)}"
         console.print(Text(title, style="bold"))
-        console.print(_matrix(block, width), "", sep="\n")
-    for text in (*_legend(rows), *_attention(rows), *_theory(claims)):
+        for matrix in _matrices(block, width):
+            console.print(matrix, "", sep="\n")
+    for text in (*_legend(rows), *_attention(rows), *_theory(claims, width)):
         console.print(text)
     return "\n".join(line.rstrip() for line in page.getvalue().split("\n"))
 
@@ -134,24 +139,50 @@ def _worst(rows: list[Row]) -> Text:
     return Text(mark(row), style=VERDICTS.get(row["verdict"], ("magenta", ""))[0])
 
 
-def _matrix(block: Block, width: int) -> Table:
-    sectioned = any(label for _, label in block.cells)
-    labels = [label if label else section for section, label in block.cells]
-    needed = max(map(len, labels)) + CELL * len(block.energies)
-    gap = 2 if needed + 2 * len(block.energies) <= width - 2 else 1
-    indent = "  " if sectioned and gap == 2 else ""
-    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("schedule" if block.dynamics != "gradient" else "system", overflow="fold")
-    for energy in block.energies:
-        table.add_column(_heading(energy), min_width=min(CELL, 9), overflow="fold")
+def _matrices(block: Block, width: int) -> Iterator[Table]:
+    """The block as one matrix, or as several where its energies do not fit side by side."""
+    sizes = {energy: _size(block, energy) for energy in block.energies}
+    labels = max(len(label) for _, label in block.cells)
+    names = max(len("schedule"), *(len(section) for section, _ in block.cells))
+    gap = 2 if max(labels + 2, names) + sum(sizes.values()) + 2 * len(sizes) <= width else 1
+    indent = "  " if gap == 2 and labels else ""
+    first = min(max(labels + len(indent), names), width - max(sizes.values()) - gap)
+    for energies in _side_by_side(sizes, width - first, gap):
+        table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
+        table.add_column("system" if block.dynamics == "gradient" else "schedule", width=first, overflow="fold")
+        for energy in energies:
+            table.add_column(_heading(energy), width=sizes[energy], no_wrap=True)
+        _fill(table, block, energies, indent)
+        yield table
+
+
+def _side_by_side(sizes: dict[str, int], room: int, gap: int) -> list[list[str]]:
+    """The columns in groups that fit, each as full as it gets."""
+    groups: list[list[str]] = []
+    free = 0
+    for energy, size in sizes.items():
+        free -= gap + size
+        if not groups or free < 0:
+            groups.append([])
+            free = room - gap - size
+        groups[-1].append(energy)
+    return groups
+
+
+def _fill(table: Table, block: Block, energies: Iterable[str], indent: str) -> None:
     last = None
     for (section, label), cells in block.cells.items():
         if label and section != last:
             table.add_row(Text(section, style="bold"))
         last = section
-        marks = [_worst(cells[energy]) if energy in cells else Text(".") for energy in block.energies]
+        marks = [_worst(cells[energy]) if energy in cells else Text(".") for energy in energies]
         table.add_row(Text(indent + label if label else section), *marks)
-    return table
+
+
+def _size(block: Block, energy: str) -> int:
+    """The width that a column takes."""
+    marks = [len(_worst(cells[energy])) for cells in block.cells.values() if energy in cells]
+    return max(MARK, *map(len, _heading(energy).split("\n")), *marks)
 
 
 def _heading(energy: str) -> str:
@@ -195,18 +226,26 @@ def _attention(rows: list[Row]) -> list[Text]:
 
 
 def _described(row: Row) -> Text:
-    where = " ".join(part for part in (row["dynamics"], section_of(row), label_of(row)) if part)
+    dynamics = row["dynamics"] if row["schedule"] else ""
+    where = " ".join(part for part in (dynamics, section_of(row), label_of(row)) if part)
     theorem = f" [{row['theorem']}]" if row["theorem"] else ""
     reason = row["reason"] or "no reason given"
     return Text(f"  {where}, {row['energy']} ({row['statement']}){theorem}: {reason}", overflow="fold")
 
 
-def _theory(claims: Sequence[Any]) -> list[Text]:
-    """How many claims of the theory agree with the rows, and those that do not."""
+def _theory(claims: Sequence[Any], width: int) -> list[Text]:
+    """A line for each claim of the theory, its outcome and what was measured; a contradicted one is stated, too."""
     if not claims:
         return []
-    against = [claim for claim in claims if not claim.agrees]
-    lines = [Text(), Text(f"Theory: {len(claims) - len(against)} of {len(claims)} statements agree", style="bold")]
-    for claim in against:
-        lines.append(Text(f"  {claim.name} is contradicted: {claim.statement} Measured: {claim.measured}", style="red"))
+    count = Counter(claim.outcome for claim in claims)
+    rest = "".join(f", {count[outcome]} {outcome}" for outcome in ("contradicted", "not exercised") if count[outcome])
+    lines = [Text(), Text(f"Theory: {count['agrees']} of {len(claims)} statements agree{rest}", style="bold")]
+    names, outcomes = (max(len(getattr(claim, part)) for claim in claims) + 2 for part in ("name", "outcome"))
+    indent = " " * (2 + names + outcomes)
+    for claim in claims:
+        head = f"  {claim.name:<{names}}{claim.outcome:<{outcomes}}"
+        told = [claim.measured, f"against: {claim.statement}"] if claim.outcome == "contradicted" else [claim.measured]
+        texts = zip((head, indent), told, strict=False)
+        wrapped = [textwrap.fill(text, width, initial_indent=start, subsequent_indent=indent) for start, text in texts]
+        lines += [Text(text, style=OUTCOMES.get(claim.outcome, "")) for text in wrapped]
     return lines

@@ -34,13 +34,19 @@ LEAD = (
 WHAT = {
     "rate": (
         "Parts of the largest rates",
-        "Each bar is one state: the one where the exact rate of change, per unit of λ, is the largest among all probed "
-        "states of that energy and those dynamics. No solver is involved, so there is no discretisation.",
+        "Each bar is one state: the one where the exact rate of change is the largest among all probed states of that "
+        "energy and those dynamics, per unit of the energy's own clock (τ for the density energy in own coordinates, "
+        "λ for the others of a diffusion). No solver is involved, so there is no discretisation.",
     ),
     "pathwise": (
         "Parts of the largest steps",
         "Each bar is one step of one run: the one with the largest rise among all runs of that energy and those "
         "dynamics.",
+    ),
+    "mean": (
+        "Parts of the largest mean steps",
+        "Each bar is the mean of one step over all noisy runs: the one with the largest mean rise among all runs of "
+        "that energy and those dynamics. What the noise itself happened to add has been taken out.",
     ),
 }
 MEANING = "The parts: " + "; ".join(f"{part}, {meaning}" for part, meaning in PARTS.items()) + "."
@@ -81,9 +87,10 @@ def _sum(row: Row) -> float:
 
 def _where(row: Row) -> str:
     """The run, short enough for the margin."""
-    place = schedule_name(row["schedule"]) if row["schedule"] else row["system"]
-    kind = SHORT.get(row["dynamics"], row["dynamics"]) if row["schedule"] else "memory"
-    return clipped(f"{kind}, {place}, {method(row)}", 48)
+    if not row["schedule"]:
+        return clipped(f"{row['system']}, {method(row)}", 48)
+    kind = SHORT.get(row["dynamics"], row["dynamics"])
+    return clipped(f"{kind}, {schedule_name(row['schedule'])}, {method(row)}", 48)
 
 
 def _figure(rows: list[Row]) -> Image:

@@ -38,8 +38,7 @@ LEAD = (
     "energy. Blue 'holds': no rise was seen. Orange with an arrow: broken, with the share that rose,"
     " the darker the larger (up to 1 %, up to 25 %, above). Grey '?': undecided. Black: failed. "
     "The share counts steps of all runs; in a row 'mean' steps whose average over the runs rises beyond statistical "
-    "doubt; in the row 'exact rate' probed states. For a memory's exact rate it counts searches for a rise that "
-    "found one."
+    "doubt; in the row 'exact rate' probed states, and for a system of your own searches for a rise that found one."
 )
 
 

@@ -41,7 +41,7 @@ def planes_section(figures: Figures) -> Section:
         if figures.image_shape is not None:
             picture = thumbnails(plane.corner_images, NAMES, figures.image_shape)
             blocks.append(Block("The three stored patterns", [picture], "A, B and C of the maps above.", [], wide=True))
-    absent = "There is no map: it needs a probability flow and at least three patterns."
+    absent = "There is no map: it needs a probability flow and three patterns that are not on one line."
     return Section("planes", "Where the density energy rises", LEAD, blocks, absent)
 
 

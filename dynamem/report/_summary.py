@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..catalog._audit_types import Audit, Claim
+from ..catalog._audit_types import AGREES, CONTRADICTED, NOT_EXERCISED, Audit, Claim
 from ._blocks import Table
 from ._words import COUNTED, ENERGIES, SHORT, STATEMENTS, VERDICTS, counted, energy_name, listed, method, number
 
@@ -50,7 +50,7 @@ def summary_of(audit: Audit) -> Summary:
         alarm=_alarm(audit.claims),
         verdicts=_verdicts(rows),
         failed=_failed([row for row in rows if row["verdict"] == "failed"]),
-        claims=sorted(audit.claims, key=lambda claim: claim.agrees),
+        claims=sorted(audit.claims, key=lambda claim: [CONTRADICTED, NOT_EXERCISED, AGREES].index(claim.outcome)),
         questions=_questions(rows),
         energies=_energies(rows),
         environment=Table("Settings and versions", ("setting", "value"), list(_flat(audit.environment))),
@@ -70,13 +70,16 @@ def _lines(audit: Audit, data: Mapping[str, Any]) -> list[str]:
         + patterns,
     ]
     if audit.claims:
-        agree = sum(claim.agrees for claim in audit.claims)
-        lines.append(f"{agree} of {counted(len(audit.claims), 'claim')} of the theory agree with these numbers.")
+        found = Counter(claim.outcome for claim in audit.claims)
+        idle = f", and {found[NOT_EXERCISED]} met nothing that could decide" if found[NOT_EXERCISED] else ""
+        lines.append(
+            f"{found[AGREES]} of {counted(len(audit.claims), 'claim')} of the theory agree with these numbers{idle}."
+        )
     return lines
 
 
 def _alarm(claims: Sequence[Claim]) -> str:
-    against = [claim.name for claim in claims if not claim.agrees]
+    against = [claim.name for claim in claims if claim.outcome == CONTRADICTED]
     if not against:
         return ""
     return f"The numbers contradict {counted(len(against), 'claim')} of the theory: {listed(against)}."

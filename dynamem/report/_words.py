@@ -22,7 +22,7 @@ DYNAMICS = {
     "probability_flow": "Probability flow (an ODE from noise to data)",
     "reverse_sde": "Reverse SDE (noisy sampling from noise to data)",
 }
-SHORT = {"gradient": "memory", "probability_flow": "probability flow", "reverse_sde": "reverse SDE"}
+SHORT = {"gradient": "memories and own systems", "probability_flow": "probability flow", "reverse_sde": "reverse SDE"}
 STATEMENTS = {
     "pathwise": "no step of a run raises the energy",
     "mean": "no step raises the energy on average over many noisy runs",
@@ -31,7 +31,7 @@ STATEMENTS = {
 COUNTED = {
     "pathwise": "steps of all runs whose energy rose by more than rounding can explain",
     "mean": "steps whose mean change is positive beyond statistical doubt",
-    "rate": "probed states (of the searches started, for a memory) where the rate is positive beyond rounding",
+    "rate": "probed states (searches, for a system of your own) where the rate is positive beyond rounding",
 }
 VERDICTS = {
     "broken": "the energy rises somewhere, and a witness shows where",
