@@ -8,7 +8,11 @@ dynamem, with its traceback; 130 after Ctrl-C.
 """
 
 import argparse
+import os
+import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
@@ -22,6 +26,7 @@ OK = 0
 BAD_INPUT = 2
 DEFECT = 70
 INTERRUPTED = 130
+GRACE = 1.0  # seconds that threads get to end by themselves after Ctrl-C
 
 EPILOG = """\
 exit codes:
@@ -97,8 +102,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         complain("dynamem: interrupted")
+        if argv is None:
+            _leave(INTERRUPTED)
         return INTERRUPTED
     except Exception as error:
         traceback.print_exc()
         complain(f"dynamem: defect: {type(error).__name__}: {one_line(error)}; please report it")
         return DEFECT
+
+
+def _leave(code: int) -> None:
+    """End the process although a thread may be in a long computation, which nothing can interrupt.
+
+    Only this thread writes files that the user named, and it has put them away by now.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one Ctrl-C is enough, and more do no harm
+    deadline = time.monotonic() + GRACE
+    others = [one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon]
+    for thread in others:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in others):
+        os._exit(code)
