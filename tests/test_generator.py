@@ -96,9 +96,17 @@ def test_control_term(form):
 
 
 def test_noise_terms_side_by_side():
-    both = dfx.MultiTerm(dfx.ODETerm(pull), dfx.ControlTerm(dense, NOISE), dfx.ControlTerm(diagonal, NOISE))
+    other = dfx.VirtualBrownianTree(0.0, 1.0, 1e-2, NOISE.shape.shape, jax.random.key(7))
+    both = dfx.MultiTerm(dfx.ODETerm(pull), dfx.ControlTerm(dense, NOISE), dfx.ControlTerm(diagonal, other))
     columns = np.concatenate([COLUMNS["dense operator"][1], COLUMNS["diagonal operator"][1]], axis=1)
     np.testing.assert_allclose(rate(both).total, reference(columns), rtol=1e-11)
+
+
+def test_noise_terms_that_share_one_path_add():
+    """The very same Brownian path in two terms is one noise with the sum of their matrices, as in Diffrax."""
+    both = dfx.MultiTerm(dfx.ODETerm(pull), dfx.ControlTerm(dense, NOISE), dfx.ControlTerm(diagonal, NOISE))
+    total = COLUMNS["dense operator"][1] + COLUMNS["diagonal operator"][1]
+    np.testing.assert_allclose(rate(both).total, reference(total), rtol=1e-11)
 
 
 def test_weakly_diagonal_control_term():

@@ -20,7 +20,7 @@ class GradientFlow(AbstractODEFlow):
     Arguments:
         energy: any function ``E(t, x)``.
         preconditioner: ``M``: None (identity), a diagonal (D,), a matrix (D, D), a Lineax operator, or a function
-            ``(t, x) -> operator`` for one that depends on the state. Known arrays must be positive definite.
+            ``(t, x) -> one of these`` for one that depends on the state. Known arrays must be positive definite.
     """
 
     energy: EnergyFn
@@ -47,9 +47,12 @@ class GradientFlow(AbstractODEFlow):
     def mobility(self, t: Time, x: Float[Array, " D"]) -> lx.AbstractLinearOperator | None:
         """``M`` as an operator."""
         given = self.preconditioner
+        if callable(given) and not isinstance(given, lx.AbstractLinearOperator):
+            given = given(t, x)
         if given is None or isinstance(given, lx.AbstractLinearOperator):
             return given
-        if callable(given):
-            return given(t, x)
         matrix = jnp.asarray(given, x.dtype)
+        if matrix.shape not in (x.shape, 2 * x.shape):
+            msg = f"preconditioner.shape={matrix.shape!r}: need (D,) or (D, D) with D={x.shape[0]}, as the states have"
+            raise InputError(msg)
         return lx.DiagonalLinearOperator(matrix) if matrix.ndim == 1 else lx.MatrixLinearOperator(matrix)

@@ -4,9 +4,10 @@ from ._attribution import Attribution as Attribution
 from ._attribution import attribute as attribute
 from ._attribution import exact_nodes as exact_nodes
 from ._check import check as check
-from ._check import rates_at as rates_at
+from ._clocks import clock_of as clock_of
 from ._dynamics import dynamics_of as dynamics_of
 from ._falsify import falsify as falsify
+from ._gains import rates_at as rates_at
 from ._generator import Generator as Generator
 from ._generator import Rate as Rate
 from ._generator import generator as generator

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Scalar
+from jaxtyping import Array, Float, PyTree, Scalar
 
 from .._types import EnergyFn
 from ..flows import AbstractFlow
@@ -38,21 +38,22 @@ def attribute(
     flow: AbstractFlow,
     step: tuple[Scalar, Float[Array, " D"], Scalar, Float[Array, " D"]],
     kick: Float[Array, " D"] | None = None,
+    args: PyTree = None,
 ) -> Attribution:
     """Parts of ``E(t1, x1) - E(t0, x0)`` for the step ``(t0, x0, t1, x1)``; ``kick`` is ``g dW`` of an SDE's step."""
     t0, x0, t1, x1 = step
     change = energy(t1, x1) - energy(t0, x0)
     if kick is None:
-        parts, martingale = _integrated(energy, flow, t0, x0, t1), jnp.zeros_like(change)
+        parts, martingale = _integrated(energy, flow, (t0, x0, t1), args), jnp.zeros_like(change)
     else:
-        rate = generator(energy, flow)(t0, x0, None)
+        rate = generator(energy, flow)(t0, x0, args)
         parts = jax.tree.map(lambda part: part * (t1 - t0), rate)
         martingale = jax.grad(energy, argnums=1)(t0, x0) @ kick
     known = parts.schedule + parts.dissipation + parts.drift + parts.ito + martingale
     return Attribution(parts.schedule, parts.dissipation, parts.drift, parts.ito, martingale, change - known)
 
 
-def exact_nodes(flow: AbstractFlow, t0: Scalar, x0: Float[Array, " D"], t1: Scalar) -> tuple:
+def exact_nodes(flow: AbstractFlow, t0: Scalar, x0: Float[Array, " D"], t1: Scalar, args: PyTree = None) -> tuple:
     """Times (n,), states (n, D) of the exact flow and weights (n,) of a quadrature over ``[t0, t1]``."""
     within = (np.arange(_PANELS)[:, None] + 0.5 * (_NODES + 1)[None, :]).ravel() / _PANELS
     weights = (t1 - t0) * jnp.asarray(np.tile(0.5 * _WEIGHTS / _PANELS, _PANELS), x0.dtype)
@@ -64,6 +65,7 @@ def exact_nodes(flow: AbstractFlow, t0: Scalar, x0: Float[Array, " D"], t1: Scal
         t1,
         None,
         x0,
+        args,
         saveat=dfx.SaveAt(ts=ts),
         stepsize_controller=dfx.PIDController(rtol=1e-10, atol=1e-12),
         max_steps=8192,
@@ -72,8 +74,8 @@ def exact_nodes(flow: AbstractFlow, t0: Scalar, x0: Float[Array, " D"], t1: Scal
     return ts, exact.ys, weights
 
 
-def _integrated(energy: EnergyFn, flow: AbstractFlow, t0: Scalar, x0: Float[Array, " D"], t1: Scalar) -> Rate:
+def _integrated(energy: EnergyFn, flow: AbstractFlow, ends: tuple, args: PyTree) -> Rate:
     """The rate's parts integrated along the exact flow."""
-    ts, xs, weights = exact_nodes(flow, t0, x0, t1)
-    rates = jax.lax.map(lambda pair: generator(energy, flow)(pair[0], pair[1], None), (ts, xs))
+    ts, xs, weights = exact_nodes(flow, *ends, args)
+    rates = jax.lax.map(lambda pair: generator(energy, flow)(pair[0], pair[1], args), (ts, xs))
     return jax.tree.map(lambda part: weights @ part, rates)

@@ -1,4 +1,14 @@
-"""Any Diffrax terms read as a drift and a diffusion; a dynamem flow is taken as it is."""
+"""Any Diffrax terms read as a drift and a diffusion; a dynamem flow is taken as it is.
+
+Noise terms are independent, as their Brownian paths are, unless they were given the very same path object: then their
+matrices add, as they do in Diffrax. The paths themselves are left behind: whoever solves names one of his own, with a
+component for each column of the diffusion.
+"""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
 
 import diffrax as dfx
 import jax.numpy as jnp
@@ -11,24 +21,37 @@ from ..flows import AbstractFlow
 
 
 class TermDynamics(AbstractFlow):
-    """Drift and diffusion of the user's own terms: the sum of their ODE terms, the columns of their noise terms."""
+    """Drift and diffusion of the user's own terms: the sum of their ODE terms, the columns of their noise terms.
+
+    Attributes:
+        drifts: the ODE terms.
+        noises: vector fields of the noise terms, those that share one Brownian path together.
+    """
 
     drifts: tuple[dfx.ODETerm, ...]
-    noises: tuple[dfx.ControlTerm, ...]
+    noises: tuple[tuple[Callable, ...], ...]
 
     def drift(self, t: Time, x: Float[Array, " D"], args: PyTree) -> Float[Array, " D"]:
         """Sum of the vector fields of the ODE terms."""
         return sum((term.vf(t, x, args) for term in self.drifts), start=jnp.zeros_like(x))
 
     def diffusion(self, t: Time, x: Float[Array, " D"], args: PyTree) -> lx.AbstractLinearOperator | None:
-        """The noise terms' matrices side by side, one operator where there is one."""
-        operators = [as_operator(term.vf(t, x, args), x) for term in self.noises]
+        """The matrices of independent noises side by side, one operator where there is one."""
+        operators = [
+            functools.reduce(operator.add, (as_operator(field(t, x, args), x) for field in shared))
+            for shared in self.noises
+        ]
         if len(operators) <= 1:
             return operators[0] if operators else None
-        return lx.MatrixLinearOperator(jnp.concatenate([operator.as_matrix() for operator in operators], axis=1))
+        return lx.MatrixLinearOperator(jnp.concatenate([one.as_matrix() for one in operators], axis=1))
 
     def mobility(self, t: Time, x: Float[Array, " D"]) -> None:
         """None: terms name no mobility."""
+
+    def terms(self, control: Any) -> dfx.AbstractTerm:
+        """The terms that `diffrax.diffeqsolve` takes, for a path with a component for each column (None: no noise)."""
+        drift = self.drifts[0] if len(self.drifts) == 1 else dfx.ODETerm(self.drift)
+        return dfx.MultiTerm(drift, dfx.ControlTerm(self.diffusion, control)) if self.noises else drift
 
 
 def as_operator(value: PyTree, x: Float[Array, " D"]) -> lx.AbstractLinearOperator:
@@ -48,6 +71,7 @@ def dynamics_of(flow: object) -> AbstractFlow:
     if isinstance(flow, AbstractFlow):
         return flow
     terms = flow.terms if isinstance(flow, dfx.MultiTerm) else (flow,)
+    shared: dict[int, list[Callable]] = {}
     for term in terms:
         if not isinstance(term, dfx.ODETerm | dfx.ControlTerm):
             msg = (
@@ -55,8 +79,11 @@ def dynamics_of(flow: object) -> AbstractFlow:
                 "Brownian path, or a MultiTerm of these"
             )
             raise InputError(msg)
-        if isinstance(term, dfx.ControlTerm) and not isinstance(term.control, dfx.AbstractBrownianPath):
-            msg = f"control={type(term.control).__name__} is not a Brownian path: the generator is that of an Ito SDE"
-            raise InputError(msg)
+        if isinstance(term, dfx.ControlTerm):
+            if not isinstance(term.control, dfx.AbstractBrownianPath):
+                kind = type(term.control).__name__
+                msg = f"control={kind} is not a Brownian path: the generator is that of an Ito SDE; pass one"
+                raise InputError(msg)
+            shared.setdefault(id(term.control), []).append(term.vector_field)
     drifts = tuple(term for term in terms if isinstance(term, dfx.ODETerm))
-    return TermDynamics(drifts, tuple(term for term in terms if isinstance(term, dfx.ControlTerm)))
+    return TermDynamics(drifts, tuple(map(tuple, shared.values())))

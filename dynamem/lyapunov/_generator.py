@@ -18,7 +18,11 @@ from .._errors import InputError
 from .._types import EnergyFn, Time
 from ..diffusion import AbstractPathEnergy, Frozen
 from ..flows import AbstractFlow
+from ._clocks import require_one_clock
 from ._dynamics import dynamics_of
+
+
+Sense = Literal["ito", "stratonovich"]
 
 
 class Rate(eqx.Module):
@@ -44,7 +48,7 @@ class Generator(eqx.Module):
 
     energy: EnergyFn
     dynamics: AbstractFlow
-    interpretation: Literal["ito", "stratonovich"] = eqx.field(static=True)
+    interpretation: Sense = eqx.field(static=True)
 
     def __call__(self, t: Time, x: Float[Array, " D"], args: PyTree = None) -> Rate:
         """The rate at time ``t`` and state ``x`` (D,)."""
@@ -85,18 +89,23 @@ def split(
     return Rate(schedule + along + ito, schedule, dissipation, along - dissipation, ito)
 
 
-def generator(energy: EnergyFn, flow: Any, interpretation: Literal["ito", "stratonovich"] = "ito") -> Generator:
+def generator(energy: EnergyFn, flow: Any, interpretation: Sense = "ito") -> Generator:
     """The generator of ``flow`` applied to ``energy``: a function ``(t, x, args) -> Rate``.
 
     Arguments:
         energy: any ``E(t, x)`` on the flow's clock.
         flow: a dynamem flow or any Diffrax terms (ODETerm; MultiTerm with ControlTerm and a Brownian path).
         interpretation: how the terms' noise is meant; Diffrax's Euler is Ito, its Heun Stratonovich.
+
+    Raises:
+        InputError: energy and flow are on different clocks.
     """
     if interpretation not in ("ito", "stratonovich"):
         msg = f"interpretation={interpretation!r}: choose 'ito' or 'stratonovich'"
         raise InputError(msg)
-    return Generator(energy, dynamics_of(flow), interpretation)
+    dynamics = dynamics_of(flow)
+    require_one_clock(energy, dynamics)
+    return Generator(energy, dynamics, interpretation)
 
 
 def laplacian(energy: EnergyFn, t: Scalar, x: Float[Array, " D"]) -> Scalar:

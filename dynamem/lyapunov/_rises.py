@@ -68,16 +68,18 @@ class _Sized(eqx.Module):
         return self.energy(t, x), magnitude(self.energy, t, x)
 
 
-def rises_of(energy: EnergyFn, ts: Float[Array, "B n"], xs: Float[Array, "B n D"], count: Array) -> Rises:
-    """Evaluate an energy along trajectories and difference it."""
+def rises_of(
+    energy: EnergyFn, ts: Float[Array, "B n"], xs: Float[Array, "B n D"], count: Array, tolerance: float = 0.0
+) -> Rises:
+    """Evaluate an energy along trajectories and difference it; ``tolerance`` is forgiven on top of rounding."""
     values, sizes = along(_Sized(energy), ts, xs)
-    return differences(values, sizes, np.asarray(count))
+    return differences(values, sizes, np.asarray(count), tolerance)
 
 
-def differences(values: np.ndarray, sizes: np.ndarray, count: np.ndarray) -> Rises:
+def differences(values: np.ndarray, sizes: np.ndarray, count: np.ndarray, tolerance: float = 0.0) -> Rises:
     """`Rises` from energies and magnitudes (B, n) and the number of valid entries of each row."""
     bound = np.asarray(rounding_bound(jnp.asarray(sizes)))
     valid = np.arange(1, values.shape[1])[None, :] < count[:, None]
     with np.errstate(invalid="ignore"):  # infinite minus infinite: the caller asks for `undefined`
         change = np.where(valid, np.diff(values, axis=1), 0.0)
-    return Rises(values, change, bound[:, 1:] + bound[:, :-1], valid)
+    return Rises(values, change, bound[:, 1:] + bound[:, :-1] + tolerance, valid)

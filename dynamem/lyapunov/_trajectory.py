@@ -29,6 +29,8 @@ class Trajectory(eqx.Module):
         ok: whether the solve ended well with finite states, shape (B,).
         dense_ts: times of the dense output, shape (B, m), empty if not asked for.
         dense_xs: the interpolated states, shape (B, m, D).
+        result: Diffrax's own outcome of each solve, None for updates of a map.
+        limit: steps that each solve was allowed, shape (B,).
     """
 
     ts: Float[Array, "*B n"]
@@ -37,6 +39,8 @@ class Trajectory(eqx.Module):
     ok: Bool[Array, "*B"]
     dense_ts: Float[Array, "*B m"]
     dense_xs: Float[Array, "*B m D"]
+    result: Any = None
+    limit: Int[Array, "*B"] | None = None
 
     def trimmed(self, multiple: int = 32) -> "Trajectory":
         """Without the columns that no row uses, their number rounded up so that few shapes are compiled."""
@@ -45,31 +49,39 @@ class Trajectory(eqx.Module):
         return eqx.tree_at(lambda one: (one.ts, one.xs), self, (self.ts[:, :width], self.xs[:, :width]))
 
 
+def is_adaptive(controller: Any) -> bool:
+    """Whether step sizes depend on the states."""
+    return not isinstance(controller, dfx.ConstantStepSize | dfx.StepTo)
+
+
 def controlled(flow: Any, control: Any) -> Any:
     """The terms of a flow or of the user, driven by one path's own noise."""
     if isinstance(flow, AbstractODEFlow):
         return flow.terms()
-    if isinstance(flow, AbstractSDEFlow):
+    if isinstance(flow, AbstractSDEFlow | TermDynamics):
         return flow.terms(control)
-    if isinstance(flow, TermDynamics):
-        noises = tuple(dfx.ControlTerm(term.vector_field, control) for term in flow.noises)
-        terms = (*flow.drifts, *noises)
-        return terms[0] if len(terms) == 1 else dfx.MultiTerm(*terms)
-    msg = f"flow={type(flow).__name__} has no terms"
+    msg = f"flow={type(flow).__name__} has no terms: derive it from AbstractODEFlow or AbstractSDEFlow"
     raise InputError(msg)
 
 
-def brownian(flow: AbstractFlow, span: tuple, adaptive: bool, size: int, key: PRNGKeyArray) -> Any:
-    """One path's Brownian motion: keyed by the step's ends for fixed steps, a virtual tree for adaptive ones."""
-    shape = (size,)
-    if isinstance(flow, TermDynamics) and flow.noises:
-        control: Any = flow.noises[0].control
-        shape = control.shape
-        shape = shape.shape if isinstance(shape, jax.ShapeDtypeStruct) else shape
+def levy_area(solver: Any) -> Any:
+    """What a solver needs of a Brownian path beyond its increments (the SRK solvers name it)."""
+    least = getattr(getattr(solver, "solver", solver), "minimal_levy_area", dfx.BrownianIncrement)
+    if issubclass(least, dfx.AbstractSpaceTimeTimeLevyArea):
+        return dfx.SpaceTimeTimeLevyArea
+    return dfx.SpaceTimeLevyArea if issubclass(least, dfx.AbstractSpaceTimeLevyArea) else dfx.BrownianIncrement
+
+
+def brownian(noise: Any, span: tuple, adaptive: bool, solver: Any, key: PRNGKeyArray) -> Any:
+    """One path's Brownian motion, a component for each column of ``noise``.
+
+    It is keyed by the step's ends for fixed steps, and a virtual tree for adaptive ones.
+    """
+    how = {"shape": (noise.in_size(),), "key": key, "levy_area": levy_area(solver)}
     if not adaptive:
-        return dfx.UnsafeBrownianPath(shape=shape, key=key)
+        return dfx.UnsafeBrownianPath(**how)
     t0, t1 = span
-    return dfx.VirtualBrownianTree(t0, t1, tol=1e-4 * (t1 - t0), shape=shape, key=key, levy_area=dfx.SpaceTimeLevyArea)
+    return dfx.VirtualBrownianTree(t0, t1, tol=1e-4 * (t1 - t0), **how)
 
 
 @eqx.filter_jit
@@ -88,11 +100,11 @@ def solve(
 ) -> Trajectory:
     """Solve from every state over ``span = (t0, t1)``, keeping all steps and ``dense`` interpolated points."""
     t0, t1 = span
-    adaptive = not isinstance(controller, dfx.ConstantStepSize | dfx.StepTo)
+    adaptive = is_adaptive(controller)
     nodes = jnp.linspace(t0, t1, dense) if dense else None
 
     def one(x0: Float[Array, " D"], key: PRNGKeyArray | None) -> Trajectory:
-        control = None if key is None else brownian(flow, span, adaptive, x0.shape[0], key)
+        control = None if key is None else brownian(flow.diffusion(t0, x0, args), span, adaptive, solver, key)
         steps = dfx.SubSaveAt(t0=True, steps=True)
         saves = steps if nodes is None else [steps, dfx.SubSaveAt(ts=nodes)]
         solution: Any = dfx.diffeqsolve(
@@ -112,21 +124,21 @@ def solve(
         ts, xs = (solution.ts, solution.ys) if nodes is None else (solution.ts[0], solution.ys[0])
         empty = (jnp.zeros(0, x0.dtype), jnp.zeros((0, *x0.shape), x0.dtype))
         dense_ts, dense_xs = empty if nodes is None else (solution.ts[1], solution.ys[1])
-        done = dfx.is_okay(solution.result)
-        return _padded(ts, xs, solution.stats["num_accepted_steps"] + 1, done, dense_ts, dense_xs)
+        count = solution.stats["num_accepted_steps"] + 1
+        return _padded(ts, xs, count, (dense_ts, dense_xs), solution.result, jnp.asarray(max_steps))
 
     return jax.vmap(one, in_axes=(0, None if keys is None else 0))(states, keys)
 
 
-def _padded(ts: Array, xs: Array, count: Array, ok: Array, dense_ts: Array, dense_xs: Array) -> Trajectory:
+def _padded(ts: Array, xs: Array, count: Array, dense: tuple, result: Any, limit: Array) -> Trajectory:
     """Repeat the last valid step into the unused slots."""
     index = jnp.minimum(jnp.arange(ts.shape[0]), count - 1)
     ts, xs = ts[index], xs[index]
     finite = jnp.all(jnp.isfinite(xs)) & jnp.all(jnp.isfinite(ts))
-    return Trajectory(ts, xs, count, ok & finite, dense_ts, dense_xs)
+    return Trajectory(ts, xs, count, dfx.is_okay(result) & finite, *dense, result, limit)
 
 
-def along(function: Callable, ts: Any, xs: Any, *more: Any) -> Any:
+def along(function: Callable, ts: Any, xs: Any, *more: Any, chunk: int = CHUNK) -> Any:
     """``function(t, x, ...)`` at all points ts (...), xs (..., D): NumPy leaves with the leading shape of ``ts``.
 
     Points go through in chunks of one size, so that a function compiles once whatever the trajectories' lengths.
@@ -134,10 +146,10 @@ def along(function: Callable, ts: Any, xs: Any, *more: Any) -> Any:
     shape = np.shape(ts)
     flat = [np.reshape(np.asarray(part), (-1, *np.shape(part)[len(shape) :])) for part in (ts, xs, *more)]
     count = flat[0].shape[0]
-    padded = [np.concatenate([part, np.repeat(part[-1:], -count % CHUNK, axis=0)]) for part in flat]
+    padded = [np.concatenate([part, np.repeat(part[-1:], -count % chunk, axis=0)]) for part in flat]
     pieces = [
-        _vmapped(function, *(jnp.asarray(part[start : start + CHUNK]) for part in padded))
-        for start in range(0, count, CHUNK)
+        _vmapped(function, *(jnp.asarray(part[start : start + chunk]) for part in padded))
+        for start in range(0, count, chunk)
     ]
     return jax.tree.map(lambda *leaves: _joined(leaves, count, shape), *jax.device_get(pieces))
 
@@ -153,15 +165,24 @@ def _joined(leaves: tuple, count: int, shape: tuple) -> np.ndarray:
 
 
 @eqx.filter_jit
-def kicks(flow: AbstractFlow, run: Trajectory, keys: Array, span: tuple, *, adaptive: bool) -> Array:
+def kicks(
+    flow: AbstractFlow,
+    run: Trajectory,
+    keys: Array,
+    span: tuple,
+    *,
+    adaptive: bool,
+    solver: Any = None,
+    args: Any = None,
+) -> Array:
     """The noise ``g dW`` of every step, computed again from the path that drove it, shape (B, n - 1, D)."""
 
     def one(ts: Array, xs: Array, key: PRNGKeyArray) -> Array:
-        control = brownian(flow, span, adaptive, xs.shape[-1], key)
+        control = brownian(flow.diffusion(ts[0], xs[0], args), span, adaptive, solver, key)
 
         def step(ends: tuple) -> Array:
             t0, t1, x0 = ends
-            noise: Any = flow.diffusion(t0, x0, None)
+            noise: Any = flow.diffusion(t0, x0, args)
             real = t1 > t0  # padding repeats a time, and a path has no increment over nothing
             kick = noise.mv(control.evaluate(jnp.where(real, t0, span[0]), jnp.where(real, t1, span[1])))
             return jnp.where(real, kick, jnp.zeros_like(kick))

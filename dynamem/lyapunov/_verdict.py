@@ -8,10 +8,10 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from .._errors import InputError
-from ._generator import generator
+from ._generator import Sense, generator
 
 
 STATUSES = ("proved", "certified", "holds", "broken", "undecided", "failed")
@@ -26,7 +26,10 @@ class Witness(eqx.Module):
         x0: state at the start, shape (D,).
         t1: time at the end of the step.
         x1: state at the end of the step.
-        change: the rise of the energy, or its rate.
+        change: ``E(t1, x1) - E(t0, x0)``, or the rate.
+        martingale: the part of ``change`` that the noise ``grad E . g dW`` of this very step made, 0 where a step is
+            judged by all of its change: a step of an SDE counts for ``change - martingale``.
+        interpretation: sense of the noise in a rate, "ito" or "stratonovich".
     """
 
     kind: str
@@ -35,12 +38,20 @@ class Witness(eqx.Module):
     t1: float | None
     x1: Float[Array, " D"] | None
     change: float
+    martingale: float = 0.0
+    interpretation: Sense = "ito"
 
-    def replay(self, energy: Any, flow: Any = None) -> float:
-        """Compute the rise again from the stored states: it must come out as ``change``."""
+    def replay(self, energy: Any, flow: Any = None, args: PyTree = None) -> float:
+        """Compute ``change`` again from the stored states; it must come out the same, up to rounding.
+
+        Arguments:
+            energy: the energy of the verdict.
+            flow: its flow or terms; a step needs none.
+            args: what the terms were given.
+        """
         t0 = jnp.asarray(self.t0, self.x0.dtype)
         if self.kind == "rate":
-            return float(generator(energy, flow)(t0, self.x0, None).total)
+            return float(generator(energy, flow, self.interpretation)(t0, self.x0, args).total)
         if self.t1 is None or self.x1 is None:
             msg = f"witness kind={self.kind!r} has no end point: it cannot be replayed as a step"
             raise InputError(msg)
@@ -56,7 +67,7 @@ class Verdict(eqx.Module):
         region: the states and times that were examined, and the arithmetic.
         tolerance: rise that counts as rounding, the largest over what was examined.
         witness: where it broke, None otherwise.
-        evidence: counts and sizes by kind (steps, dense output, rate, mean).
+        evidence: counts and sizes by kind (steps, dense output, rate, mean; climbs of a search).
     """
 
     status: str
