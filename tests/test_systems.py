@@ -200,10 +200,15 @@ def test_its_rate_replays(noisy_rows):
     assert row["attribution"]["ito"] == pytest.approx(2.0)
 
 
-def test_a_flow_that_names_its_clock_keeps_it():
+def test_a_row_is_on_the_clock_that_its_system_runs_on():
     path = dm.DiffusionPath(dm.VE(), dm.Empirical(jnp.asarray(PATTERNS)))
-    system = dm.System(dm.DensityEnergy(path), dm.ProbabilityFlow(path), jnp.asarray(PATTERNS + 0.1), 0.0, 1.0)
-    assert {row["clock"] for row in planned("mine:lam", system)} == {"lam"}
+    flow, energy = dm.ProbabilityFlow(path), dm.FreeEnergy(path)
+    frozen = dm.Frozen(energy, 0.0)
+    cases = [(energy, flow, "lam"), (_square, flow, "lam"), (_square, dfx.ODETerm(flow.drift), "lam")]
+    cases += [(energy, dfx.ODETerm(_outwards), "lam"), (frozen, dm.GradientFlow(frozen), "tau")]
+    for one, along, clock in cases:
+        system = dm.System(one, along, jnp.asarray(PATTERNS + 0.1), 0.0, 1.0)
+        assert {row["clock"] for row in planned("mine:own", system)} == {clock}
     assert {row["clock"] for row in planned("log_sum_exp", None)} == {"tau"}
 
 

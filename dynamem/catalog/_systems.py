@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Array, Float, Scalar
 
 from .._types import EnergyFn
-from ..flows import ProbabilityFlow, ReverseSDE
 from ..lyapunov import (
     Directional,
     Generator,
@@ -21,6 +20,7 @@ from ..lyapunov import (
     Trajectory,
     along,
     attribute,
+    clock_of,
     dynamics_of,
     falsify,
     generator,
@@ -57,7 +57,7 @@ def planned(name: str, system: System | None) -> list[dict[str, Any]]:
     """What identifies the rows of a system (None: a built-in one), in their order, without computing any."""
     noisy = system is not None and is_noisy(system)
     statements = ("pathwise", "mean") if noisy else ("pathwise",)
-    clock = "tau" if system is None else clock_of(system.flow)
+    clock = "tau" if system is None else row_clock(system)
     rows = [_identity(name, clock, *how, statement) for how in (SDE if noisy else ODE) for statement in statements]
     return [*rows, _identity(name, clock, None, None, "rate")]
 
@@ -69,9 +69,10 @@ def _identity(name: str, clock: str, solver: str | None, steps: int | None, stat
     return fields | {"clock": clock, "energy": "own", "statement": statement, "theorem": theorem}
 
 
-def clock_of(flow: Any) -> str:
-    """The clock of a flow: "lam" where it says so, else "tau", since the time of a system of its own just goes on."""
-    return flow.clock if isinstance(flow, ProbabilityFlow | ReverseSDE) else "tau"
+def row_clock(system: System) -> str:
+    """The clock on which the flow or the energy runs; "tau" where neither names one, as their time just goes on."""
+    clocks = map(clock_of, (dynamics_of(system.flow), system.energy))
+    return next((str(clock) for clock, runs in clocks if runs), "tau")
 
 
 def system_rows(
@@ -96,7 +97,7 @@ def system_rows(
 def _course(system: System, run: Trajectory) -> Course:
     ts = np.asarray(run.ts)
     rises = rises_of(system.energy, run.ts, run.xs, run.count)
-    lam = ts if clock_of(system.flow) == "lam" else None
+    lam = ts if row_clock(system) == "lam" else None
     return Course(ts, lam, lambda b, k: run.xs[b, k], rises, np.asarray(run.ok))
 
 
@@ -115,7 +116,7 @@ def _quiet(name: str, system: System, dynamics: Any, span: tuple, proceed: Calla
                 system.energy, dynamics, (run.ts[b, k], run.xs[b, k], run.ts[b, k + 1], run.xs[b, k + 1])
             )
             found["attribution"] = {part: float(getattr(parts, part)) for part in PARTS}
-        identity = _identity(name, clock_of(system.flow), solver, steps, "pathwise")
+        identity = _identity(name, row_clock(system), solver, steps, "pathwise")
         seconds = time.perf_counter() - start
         rows.append(row(**identity, **found, states=system.states.shape[0], seconds=seconds))
     return rows, runs[0]
@@ -150,7 +151,7 @@ def _noisy(name: str, system: System, dynamics: Any, span: tuple, key: Any, proc
         found = {"pathwise": pathwise(course), "mean": in_mean(course, martingale)}
         made = {
             statement: row(
-                **_identity(name, clock_of(system.flow), solver, steps, statement), **fields, states=states.shape[0]
+                **_identity(name, row_clock(system), solver, steps, statement), **fields, states=states.shape[0]
             )
             for statement, fields in found.items()
         }
@@ -183,12 +184,12 @@ def _searched_rates(name: str, system: System, dynamics: Any, key: Any) -> dict[
     found |= {"rise_fraction": fraction(rises, climbs), "largest_rise": 0.0}
     worst = verdict.witness
     if worst is not None:
-        lam = worst.t0 if clock_of(system.flow) == "lam" else None
+        lam = worst.t0 if row_clock(system) == "lam" else None
         point = (np.asarray([worst.t0]), np.asarray(worst.x0)[None])
         rate = along(generator(system.energy, dynamics), *point)
         parts = {name: float(getattr(rate, name)[0]) for name in ("total", *PARTS[:4])}
         found |= {"first_rise": {"clock": worst.t0, "lam": lam}} | worst_rate(worst.t0, worst.x0, parts)
-    identity = _identity(name, clock_of(system.flow), None, None, "rate")
+    identity = _identity(name, row_clock(system), None, None, "rate")
     return row(**identity, **found, states=climbs, seconds=time.perf_counter() - start)
 
 
