@@ -4,6 +4,7 @@ Nothing here may import dynamem: the runtime checks (`--jaxtyping-packages`) onl
 """
 
 import os
+import signal
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -20,6 +21,9 @@ import jax
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# A shell that starts the tests in the background has them, and the processes that they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first call of a jitted function compiles, whatever the example: time says nothing about it.
 _QUIET = [HealthCheck.too_slow]
