@@ -94,11 +94,19 @@ class AnySchedule(AbstractSchedule):
 
     def alpha(self, t: Time) -> Scalar:
         """Signal scale of the chosen schedule."""
-        return jnp.stack([one.alpha(t) for one in self.schedules])[self.index]
+        return _chosen(self, unit_time(t))[0]
 
     def sigma(self, t: Time) -> Scalar:
         """Noise scale of the chosen schedule."""
-        return jnp.stack([one.sigma(t) for one in self.schedules])[self.index]
+        return _chosen(self, unit_time(t))[1]
+
+
+@eqx.filter_jit
+def _chosen(one_of: AnySchedule, t: Time) -> tuple[Scalar, Scalar]:
+    """``(alpha, sigma)`` of the chosen schedule; traced once, however often a program asks."""
+    pairs = [(one.alpha(t), one.sigma(t)) for one in one_of.schedules]
+    alphas, sigmas = (jnp.stack(column) for column in zip(*pairs, strict=True))
+    return alphas[one_of.index], sigmas[one_of.index]
 
 
 def require_schedule(schedule: AbstractSchedule) -> None:
