@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from .lyapunov import check as check
     from .lyapunov import falsify as falsify
     from .lyapunov import generator as generator
-    from .rigour import TranslationError as TranslationError
-    from .rigour import UnknownPrimitive as UnknownPrimitive
+    from .programs import TranslationError as TranslationError
+    from .programs import UnknownPrimitive as UnknownPrimitive
     from .rigour import certify as certify
     from .solvers import DDIM as DDIM
 
@@ -65,7 +65,8 @@ _ROOMS = {
     "flows": "AbstractFlow GradientFlow LagrangianFlow Langevin ProbabilityFlow ReverseSDE Map",
     "solvers": "DDIM",
     "lyapunov": "generator Rate check falsify Verdict Witness",
-    "rigour": "certify TranslationError UnknownPrimitive",
+    "programs": "TranslationError UnknownPrimitive",
+    "rigour": "certify",
     "catalog": "System",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import dynamem as dm
-from dynamem.rigour import TranslationError
+from dynamem.programs import TranslationError
 from tests.certify_cases import CASES
 
 
@@ -78,7 +78,7 @@ def test_the_free_energy_falls_on_a_region_of_space_and_noise():
 
 def test_a_wrong_program_is_an_error(monkeypatch):
     """Each translation is held against JAX: a rule that lies does not get through."""
-    from dynamem.rigour import _rules
+    from dynamem.programs import _rules
 
     monkeypatch.setitem(_rules.RULES, "tanh", _rules.RULES["sin"])
     with pytest.raises(TranslationError, match="in JAX and in"):

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 from flint import arb, ctx
 
-from dynamem.rigour._ball import NEVER, Mark
-from dynamem.rigour._ball_runs import RULES as BALL
-from dynamem.rigour._interval import Interval, Truth
-from dynamem.rigour._interval_runs import RULES as INTERVAL
-from dynamem.rigour._program import OPERATIONS, RUNS, TRUTH, Node
+from dynamem.programs import BALL, INTERVAL, NEVER, OPERATIONS, RUNS, TRUTH, Interval, Mark, Node, Truth
 
 
 SIZE = 3
@@ -136,7 +132,7 @@ def test_a_branch_that_is_not_taken_may_be_undefined():
 
 
 def test_products_of_matrices_term_by_term_and_by_midpoint(monkeypatch):
-    from dynamem.rigour import _interval_runs
+    from dynamem.programs import _interval_runs
 
     random = np.random.default_rng(0)
     node = Node("dot", (0, 1), 8, (1, 2, 30, 4))

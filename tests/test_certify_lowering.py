@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import dynamem as dm
-from dynamem.rigour import UnknownPrimitive
-from dynamem.rigour._trace import enclose, translate
+from dynamem.programs import UnknownPrimitive, enclose, translate
 
 
 XI = np.random.default_rng(0).normal(size=(3, 2))

@@ -1,6 +1,6 @@
-"""Rigour: the jaxpr of the code that runs, read as a program of real arithmetic and decided on whole regions.
+"""Rigour: the sign of a rate on a whole region, for the program that runs, with evidence that replays.
 
-Nothing here trusts floats that XLA computed: search is done by outward rounded intervals in NumPy, decisions by Arb.
+Search is done by outward rounded intervals in NumPy, decisions by Arb; no float that XLA computed is trusted.
 Names are resolved on first use, so that a certificate can be checked without JAX and NumPy.
 """
 
@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._certify import certify as certify
-    from ._lower import UnknownPrimitive as UnknownPrimitive
-    from ._trace import TranslationError as TranslationError
     from ._verify import Unreadable as Unreadable
     from ._verify import verify as verify
 
 _MODULES = {
     "certify": "_certify",
-    "UnknownPrimitive": "_lower",
-    "TranslationError": "_trace",
     "Unreadable": "_verify",
     "verify": "_verify",
 }

@@ -11,10 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ._evaluate import evaluate
-from ._interval import Interval, down, mul, up
-from ._interval_runs import RULES
-from ._program import Program
+from ..programs import INTERVAL, Interval, Program, down, evaluate, mul, up
 
 
 @dataclasses.dataclass
@@ -59,7 +56,7 @@ class Bounder:
     def at(self, points: np.ndarray) -> tuple[Bounds, np.ndarray]:
         """Bounds at points (B, n), and the slope there."""
         with np.errstate(all="ignore"):
-            value, *bounds, slope = evaluate(self.program, RULES, [Interval(points, points.copy())])
+            value, *bounds, slope = evaluate(self.program, INTERVAL, [Interval(points, points.copy())])
             made = self._plain(value, bounds, len(points))
             middle = np.broadcast_to(0.5 * (slope.lo + slope.hi), points.shape)
         return made, np.where(np.isfinite(middle), middle, 0.0)
@@ -85,7 +82,7 @@ class Bounder:
         made.reach = np.where(np.isfinite(moves.hi - moves.lo), moves.hi - moves.lo, np.inf)
         if not np.any(fine):
             return
-        value = evaluate(self.program, RULES, [Interval(centre, centre.copy())])[0]
+        value = evaluate(self.program, INTERVAL, [Interval(centre, centre.copy())])[0]
         units = len(lo[0]) + 2
         low, high = (np.sum(end, axis=1) for end in (moves.lo, moves.hi))
         slack = up(np.sum(np.maximum(np.abs(moves.lo), np.abs(moves.hi)), axis=1), 4.0) * units * 2.0**-52
@@ -112,14 +109,14 @@ def _watched(torn: np.ndarray) -> dict[str, Any]:
 
     def select(node: Any, which: Any, yes: Any, no: Any) -> Any:
         torn[:] |= np.any(which.may & which.may_not, axis=1)
-        return RULES["select"](node, which, yes, no)
+        return INTERVAL["select"](node, which, yes, no)
 
     def stepped(name: str) -> Any:
         def rule(node: Any, x: Any) -> Any:
-            made = RULES[name](node, x)
+            made = INTERVAL[name](node, x)
             torn[:] |= np.any(made.lo != made.hi, axis=1)
             return made
 
         return rule
 
-    return RULES | {"select": select, "sign": stepped("sign"), "floor": stepped("floor")}
+    return INTERVAL | {"select": select, "sign": stepped("sign"), "floor": stepped("floor")}

@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ._interval import Interval
-from ._program import Program
+from ..programs import Interval, Program, enclose
 from ._question import Question
-from ._trace import enclose
 
 
 SCHEMA = "dynamem.certificate/1"

@@ -16,13 +16,12 @@ from .._errors import InputError
 from .._types import EnergyFn
 from ..flows import Map
 from ..lyapunov import Verdict, Witness, generator
+from ..programs import Program, TranslationError, enclose
 from ._bounds import Bounder
 from ._certificate import certificate
 from ._decide import decide
-from ._program import Program
 from ._question import Question, question
 from ._search import Found, Search
-from ._trace import TranslationError, enclose
 
 
 SEMANTICS = "real arithmetic of the jaxpr; every float literal is the rational that it is"

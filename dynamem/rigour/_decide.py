@@ -4,10 +4,7 @@ from collections.abc import Sequence
 
 from flint import arb, ctx
 
-from ._ball import NEVER, Mark
-from ._ball_runs import RULES
-from ._evaluate import evaluate
-from ._program import Program
+from ..programs import BALL, NEVER, Mark, Program, evaluate
 
 
 PRECISIONS = (64, 128, 256, 512, 1024)
@@ -36,7 +33,7 @@ def decide(program: Program, constraints: int, point: Sequence[float], *, strict
 
 def _decided(program: Program, constraints: int, point: Sequence[float], *, strict: bool) -> str:
     exact = [arb(value) for value in point]
-    outputs = evaluate(program, RULES, [[(end, end) for end in exact]])
+    outputs = evaluate(program, BALL, [[(end, end) for end in exact]])
     bounds = [output[0] for output in outputs[1 : 1 + constraints]]
     if any(bound is NEVER for bound in bounds):
         return "hole"

@@ -24,8 +24,7 @@ from .._errors import InputError
 from .._types import EnergyFn
 from ..flows import Map
 from ..lyapunov import dynamics_of, generator
-from ._program import Program
-from ._trace import translate
+from ..programs import Program, translate
 
 
 CLAIMS = ("nonincrease", "strict_decrease", "positive")

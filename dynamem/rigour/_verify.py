@@ -8,10 +8,7 @@ from typing import Any
 
 from flint import arb, ctx
 
-from ._ball import Mark
-from ._ball_runs import RULES
-from ._evaluate import evaluate
-from ._program import OPERATIONS, RUNS, Node, Program
+from ..programs import BALL, OPERATIONS, RUNS, Mark, Node, Program, evaluate
 
 
 SCHEMA = "dynamem.certificate/1"
@@ -147,7 +144,7 @@ def _replay(program: Program, box: list[tuple[float, float]], body: dict[str, An
 def _part(program: Program, here: list[tuple[float, float]], word: str, body: dict[str, Any]) -> str:
     """Why a part is not decided as the word says, or nothing."""
     ends = [(arb(lo), arb(lo) if lo == hi else arb(hi)) for lo, hi in here]
-    outputs = [output[0] for output in evaluate(program, RULES, [ends])]
+    outputs = [output[0] for output in evaluate(program, BALL, [ends])]
     number, bounds = outputs[0], outputs[1:]
     if word.startswith("c") and word[1:].isdecimal() and int(word[1:]) < len(bounds):
         bound = bounds[int(word[1:])]

@@ -162,7 +162,7 @@ def _take(node: Any, *args: list[Any]) -> list[Any]:
     return [whole[index] for index in _plain(node.data)]
 
 
-RULES: dict[str, Callable[..., list[Any]]] = {
+BALL: dict[str, Callable[..., list[Any]]] = {
     **{name: each(function) for name, function in FUNCTIONS.items()},
     "powi": lambda node, x: each(lambda entry: powi(entry, node.data[0]))(node, x),
     "const": _const, "take": _take,

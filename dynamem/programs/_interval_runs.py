@@ -175,7 +175,7 @@ def _midpoint(left: list[np.ndarray], right: list[np.ndarray], k: int) -> tuple[
     return middle - spread, middle + spread
 
 
-RULES = FUNCTIONS | {
+INTERVAL = FUNCTIONS | {
     "const": basic.const, "take": basic.take, "neg": basic.neg, "add": basic.add, "sub": basic.sub, "mul": basic.mul,
     "div": basic.div, "powi": basic.powi, "abs": basic.absolute, "min": basic.least, "max": basic.greatest,
     "sign": basic.sign, "floor": basic.floor, "lt": basic.lt, "le": basic.le, "eq": basic.eq, "and": basic.both,

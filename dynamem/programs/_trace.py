@@ -9,7 +9,7 @@ import numpy as np
 from .._errors import DynamemError, InputError
 from ._evaluate import evaluate
 from ._interval import Interval
-from ._interval_runs import RULES as INTERVAL
+from ._interval_runs import INTERVAL
 from ._lower import Lowering, UnknownPrimitive
 from ._program import Program
 from ._rules import RULES
@@ -27,7 +27,7 @@ def translate(function: Callable, *shapes: Sequence[int]) -> Program:
         InputError: x64 is off, or it has no floating-point output.
     """
     if not jax.config.read("jax_enable_x64"):
-        msg = "jax_enable_x64=False: rigour needs float64; call jax.config.update('jax_enable_x64', True) first"
+        msg = "jax_enable_x64=False: programs are read in float64; call jax.config.update('jax_enable_x64', True) first"
         raise InputError(msg)
     closed = jax.make_jaxpr(function)(*(jax.ShapeDtypeStruct(tuple(shape), jnp.float64) for shape in shapes))
     for aval in closed.out_avals:

@@ -1,0 +1,55 @@
+"""Programs: the jaxpr of the code that runs, read as a straight line of real arithmetic, and the domains it runs in.
+
+`translate` makes a `Program`; `evaluate` runs it with one table of rules: `INTERVAL` (NumPy, outward rounded, many
+boxes at once) or `BALL` (Arb, any precision). Nothing here trusts floats that XLA computed. Names are resolved on first
+use, so that a program can be read and run without JAX and NumPy.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from ._ball import NEVER as NEVER
+    from ._ball import Mark as Mark
+    from ._ball_runs import BALL as BALL
+    from ._evaluate import evaluate as evaluate
+    from ._interval import Interval as Interval
+    from ._interval import Truth as Truth
+    from ._interval import down as down
+    from ._interval import mul as mul
+    from ._interval import up as up
+    from ._interval_runs import INTERVAL as INTERVAL
+    from ._lower import UnknownPrimitive as UnknownPrimitive
+    from ._program import OPERATIONS as OPERATIONS
+    from ._program import RUNS as RUNS
+    from ._program import TRUTH as TRUTH
+    from ._program import Node as Node
+    from ._program import Program as Program
+    from ._program import exact as exact
+    from ._trace import TranslationError as TranslationError
+    from ._trace import enclose as enclose
+    from ._trace import translate as translate
+
+_FILES = {
+    "_ball": "NEVER Mark",
+    "_ball_runs": "BALL",
+    "_evaluate": "evaluate",
+    "_interval": "Interval Truth down mul up",
+    "_interval_runs": "INTERVAL",
+    "_lower": "UnknownPrimitive",
+    "_program": "OPERATIONS RUNS TRUTH Node Program exact",
+    "_trace": "TranslationError enclose translate",
+}
+_PLACES = {name: file for file, names in _FILES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+__all__ = sorted(_PLACES)
