@@ -50,6 +50,3 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
-
-
-__all__ = sorted(_PLACES)
