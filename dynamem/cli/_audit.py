@@ -78,7 +78,7 @@ def _compute(args: argparse.Namespace, data: Any, states: int) -> Any:
     from ._progress import progress
     from ._systems import check_own
 
-    notes = [*data.notes, *prepare_jax()]
+    notes = [*data.notes, *prepare_jax(raising=any(":" in name for name in args.system))]
     from .. import catalog
 
     for text in (*notes, *check_own(args.system, catalog.load_system)):

@@ -1,9 +1,12 @@
 """JAX as the command line wants it: 64 bits, and compiled programs kept between runs.
 
-JAX's persistent cache stores nothing at its default thresholds, as few programs take a second to compile.
+JAX's persistent cache stores nothing at its default thresholds, as few programs take a second to compile, and never a
+program with a host callback. Each of Equinox's run-time checks is one, and Diffrax makes some in every solve with fixed
+steps: here they give NaN, which an audit reports as a failed row.
 """
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -26,12 +29,18 @@ def cache_folder() -> Path | None:
         return None
 
 
-def prepare_jax() -> list[str]:
+def prepare_jax(*, raising: bool = False) -> list[str]:
     """Switch 64 bits on, and the cache unless JAX's own variable names one or the folder cannot be made.
+
+    Arguments:
+        raising: whether run-time checks raise, with their message, at the price of compiling such programs each time:
+            for code of the user's. ``EQX_ON_ERROR`` overrules it.
 
     Returns:
         Notes for the user.
     """
+    if not raising and "equinox" not in sys.modules:  # which reads it when imported
+        os.environ.setdefault("EQX_ON_ERROR", "nan")
     import jax
 
     jax.config.update("jax_enable_x64", True)
