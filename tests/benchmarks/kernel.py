@@ -3,9 +3,9 @@
     python tests/benchmarks/kernel.py [--quick] [--cores 2]
 
 Every line is one run in which the contestants take turns (A B A B ...), so that what else the machine does hits
-them all alike: ``ratio`` is kernel / (X K^T and P K in NumPy), ``sdpa`` is kernel / torch's attention where torch is
-installed, each as the minimum over the turns and the median of the turns' own ratios. ``extra`` is the memory that the
-compiled kernel holds beyond its arguments and results.
+them all alike: ``ratio`` is kernel / (X K^T and P K in NumPy), ``sdpa`` is kernel / torch's attention and ``keops``
+kernel / KeOps' softmax reduction where those are installed, each as the minimum over the turns and the median of the
+turns' own ratios. ``extra`` is the memory that the compiled kernel holds beyond its arguments and results.
 """
 
 import argparse
@@ -41,6 +41,10 @@ try:
     import torch
 except ImportError:
     torch = None
+try:
+    from pykeops.torch import LazyTensor
+except ImportError:
+    LazyTensor = None
 
 SHAPES = ((256, 1797, 64), (64, 60000, 784), (1, 60000, 784), (1024, 10000, 256), (16, 1000000, 64))
 QUICK = ((256, 1797, 64), (1, 60000, 784), (256, 10000, 256))
@@ -69,6 +73,9 @@ def contestants(shape: tuple[int, int, int], dtype: str) -> tuple[dict, float]:
         q, k = torch.from_numpy(eta)[None, None], torch.from_numpy(xi)[None, None]
         attention = torch.nn.functional.scaled_dot_product_attention
         found["sdpa"] = lambda: attention(q, k, k, scale=1.0)
+    if torch is not None and LazyTensor is not None:
+        rows, columns = LazyTensor(q[0, 0][:, None, :]), LazyTensor(k[0, 0][None, :, :])
+        found["keops"] = lambda: (rows | columns).sumsoftmaxweight(columns, dim=1)
     return found, compiled.memory_analysis().temp_size_in_bytes / 2**20
 
 
@@ -94,7 +101,7 @@ def measure(shape: tuple[int, int, int], dtype: str, seconds: float) -> str:
         for name, call in calls.items():
             times[name].append(once(call, warm))
     line = f"{shape!s:22} {dtype:8} kernel {1e3 * min(times['kernel']):9.2f} ms  extra {extra:6.2f} MiB"
-    for name, label in (("products", "ratio"), ("sdpa", "sdpa")):
+    for name, label in (("products", "ratio"), ("sdpa", "sdpa"), ("keops", "keops")):
         if name in times:
             ratios = np.asarray(times["kernel"]) / np.asarray(times[name])
             line += f"  {label} min {min(times['kernel']) / min(times[name]):5.2f} median {np.median(ratios):5.2f}"
