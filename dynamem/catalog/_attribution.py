@@ -19,23 +19,23 @@ from ._ledger import Energies, Rates
 from ._runs import Run
 
 
-WIDTH = 8
+WIDTH = 32
 
 
-class Parts:
-    """``(paths, steps) -> `` parts (P, 6) of the changes that all energies make in those steps of a run."""
+def parts_of(energies: Energies, places: list[tuple[Run, np.ndarray, np.ndarray]], *, noisy: bool) -> Any:
+    """A `Rate` with leaves (P, 6): parts of the changes that all energies make in steps of several runs.
 
-    def __init__(self, energies: Energies, run: Run, noisy: bool) -> None:
-        self.energies, self.run, self.noisy = energies, run, noisy
-
-    def __call__(self, paths: np.ndarray, steps: np.ndarray) -> Any:
-        """A `Rate` whose parts add up, noise and the solver's error apart, to the changes."""
-        run = self.run
-        lam, ys, end = run.lam[paths, steps], run.ys[paths, steps], run.lam[paths, steps + 1]
-        if not self.noisy:
-            return _exactly(self.energies, lam, ys, end)
-        rate, _ = along(Rates(self.energies), run.tau[paths, steps], ys, lam)[1]
-        return jax.tree.map(lambda part: part * (end - lam)[:, None], rate)
+    They add up, noise and the solver's error apart, to the changes. ``places`` names a run, paths and steps of it.
+    """
+    taken = [
+        (run.tau[paths, steps], run.lam[paths, steps], run.ys[paths, steps], run.lam[paths, steps + 1])
+        for run, paths, steps in places
+    ]
+    tau, lam, ys, end = (np.concatenate(part) for part in zip(*taken, strict=True))
+    if not noisy:
+        return _exactly(energies, lam, ys, end)
+    rate, _ = along(Rates(energies), tau, ys, lam)[1]
+    return jax.tree.map(lambda part: part * (end - lam)[:, None], rate)
 
 
 def _exactly(energies: Energies, lam0: np.ndarray, y0: np.ndarray, lam1: np.ndarray) -> Any:

@@ -13,14 +13,16 @@ import numpy as np
 
 from ..diffusion import AbstractLaw, times_of
 from ..lyapunov import along, differences
-from ._attribution import Parts
+from ._attribution import parts_of
 from ._evidence import (
     Course,
+    Rise,
     attribute_all,
     in_mean,
     mean_rise,
     mean_witness,
     pathwise,
+    places,
     rates,
     step_rise,
     tested,
@@ -82,13 +84,19 @@ def sweep(
         solves = [partial(sampler.ode, *how, states) for how in ODE]
     else:
         solves = [partial(sampler.sde, *how, many, keys, CHURN) for how in SDE]
-    rows, runs = [], []
+    rows, runs, rises = [], [], []
     for solve in solves:
         proceed()
         run = solve()
         proceed()
         runs.append(Found(run, *along(Along(energies), run.tau, run.ys, run.lam, run.noise)))
-        rows += _solver_rows(runs[-1], energies, dynamics, name)
+        made, rising = _solver_rows(runs[-1], energies, dynamics, name)
+        rows, rises = rows + made, [*rises, rising]
+    proceed()
+    if any(rises):
+        places_of_runs = [(found.run, *places(rising)) for found, rising in zip(runs, rises, strict=True)]
+        parts = parts_of(energies, places_of_runs, noisy=dynamics == "reverse_sde")
+        attribute_all([one for rising in rises for one in rising], parts)
     proceed()
     visited = runs[0] if dynamics == "probability_flow" else runs[-1]
     probes = _probes(energies, visited.run, states.shape[0])
@@ -162,8 +170,8 @@ def _course(found: Found, energies: Energies, index: int) -> Course:
     return Course(run.tau if own else run.lam, run.lam, state, rises, run.ok)
 
 
-def _solver_rows(found: Found, energies: Energies, dynamics: str, schedule: str) -> list[dict[str, Any]]:
-    """Rows of one run: 'no step raises the energy', and for an SDE that none does in mean."""
+def _solver_rows(found: Found, energies: Energies, dynamics: str, schedule: str) -> tuple[list, list[Rise]]:
+    """Rows of one run, and its rises: 'no step raises the energy', and for an SDE that none does in mean."""
     run, rises, noisy = found.run, [], dynamics == "reverse_sde"
     measured = {"states": int(run.ys.shape[0]), "seconds": run.seconds}
     rows: dict[str, list[dict[str, Any]]] = {statement: [] for statement in _statements_of(dynamics)}
@@ -178,8 +186,7 @@ def _solver_rows(found: Found, energies: Energies, dynamics: str, schedule: str)
                 fields, inside = _in_mean(found, course, martingale, energy)
                 made.append(row(**identity, **measured, **fields))
                 rises += mean_rise(made[-1], index, inside)
-    attribute_all(rises, Parts(energies, run, noisy))
-    return [one for made in rows.values() for one in made]
+    return [one for made in rows.values() for one in made], rises
 
 
 def _in_mean(found: Found, course: Course, martingale: np.ndarray, energy: str) -> tuple[dict[str, Any], Any]:

@@ -157,11 +157,14 @@ def mean_rise(made: dict[str, Any], energy: int, inside: np.ndarray | None = Non
     return [Rise(made, energy, paths, steps, 1 / count, 0.0)]
 
 
-def attribute_all(rises: list[Rise], parts_of: Callable[[np.ndarray, np.ndarray], Any]) -> None:
-    """Fill in the attribution of rows; ``parts_of(paths, steps)`` gives parts of those steps' changes (P, energies)."""
-    if not rises:
-        return
-    parts = parts_of(*(np.concatenate([getattr(one, name) for one in rises]) for name in ("paths", "steps")))
+def places(rises: list[Rise]) -> tuple[np.ndarray, np.ndarray]:
+    """Paths and steps of all rises in their order, each (P,)."""
+    none = np.zeros(0, int)
+    return np.concatenate([none, *(one.paths for one in rises)]), np.concatenate([none, *(one.steps for one in rises)])
+
+
+def attribute_all(rises: list[Rise], parts: Any) -> None:
+    """Fill in the attribution of rows; ``parts``: a `Rate` of their steps' changes, in the order of `places`."""
     begin = 0
     for one in rises:
         end = begin + one.paths.size

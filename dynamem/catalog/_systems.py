@@ -36,6 +36,7 @@ from ._evidence import (
     in_mean,
     mean_rise,
     pathwise,
+    places,
     rates,
     step_rise,
     worst_rate,
@@ -156,22 +157,19 @@ def _noisy(name: str, system: System, dynamics: Any, span: tuple, key: Any, proc
             for statement, fields in found.items()
         }
         rises = [*step_rise(made["pathwise"], 0, martingale), *mean_rise(made["mean"], 0)]
-        attribute_all(rises, _Started(system.energy, dynamics, run))
+        if rises:
+            attribute_all(rises, _started(system.energy, dynamics, run, *places(rises)))
         seconds = time.perf_counter() - start
         rows += [one | {"seconds": seconds} for one in made.values()]
     return rows
 
 
-class _Started:
-    """``(paths, steps) -> `` parts (P, 1) of those steps' changes: the rates at their starts times their lengths."""
-
-    def __init__(self, energy: Any, dynamics: Any, run: Trajectory) -> None:
-        self.rate, self.ts, self.xs = generator(energy, dynamics), np.asarray(run.ts), np.asarray(run.xs)
-
-    def __call__(self, paths: np.ndarray, steps: np.ndarray) -> Any:
-        length = self.ts[paths, steps + 1] - self.ts[paths, steps]
-        rate = along(self.rate, self.ts[paths, steps], self.xs[paths, steps])
-        return jax.tree.map(lambda part: (part * length)[:, None], rate)
+def _started(energy: Any, dynamics: Any, run: Trajectory, paths: np.ndarray, steps: np.ndarray) -> Any:
+    """Parts (P, 1) of those steps' changes: the rates at their starts times their lengths."""
+    ts, xs = np.asarray(run.ts), np.asarray(run.xs)
+    length = ts[paths, steps + 1] - ts[paths, steps]
+    rate = along(generator(energy, dynamics), ts[paths, steps], xs[paths, steps])
+    return jax.tree.map(lambda part: (part * length)[:, None], rate)
 
 
 def _searched_rates(name: str, system: System, dynamics: Any, key: Any) -> dict[str, Any]:

@@ -46,7 +46,8 @@ class Trajectory(eqx.Module):
         """Without the columns that no row uses, their number rounded up so that few shapes are compiled."""
         used = int(np.max(np.asarray(self.count)))
         width = min(self.ts.shape[1], -(-used // multiple) * multiple)
-        return eqx.tree_at(lambda one: (one.ts, one.xs), self, (self.ts[:, :width], self.xs[:, :width]))
+        kept = [jnp.asarray(np.asarray(part)[:, :width]) for part in (self.ts, self.xs)]  # JAX would compile each width
+        return eqx.tree_at(lambda one: (one.ts, one.xs), self, kept)
 
 
 def is_adaptive(controller: Any) -> bool:
