@@ -48,6 +48,7 @@ def register(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; everything that can be refused is refused before the computation starts."""
     from ..catalog._names import system_names
+    from ._collector import still
     from ._data import load, require_states
     from ._messages import note
     from ._output import check_all
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     data = load(args.data, args.weights, standardise=args.standardise)
     require_states(states, data.patterns.shape[1], args.system or system_names())
     paths = check_all({"json": args.json, "html": args.html}, {"data": args.data, "weights": args.weights})
-    audit = _compute(args, data, states)
+    with still():
+        audit = _compute(args, data, states)
     for text in audit.errors:
         note(text)
     _deliver(audit, paths)
