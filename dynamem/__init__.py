@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .programs import TranslationError as TranslationError
     from .programs import UnknownPrimitive as UnknownPrimitive
     from .rigour import certify as certify
+    from .rigour import prove as prove
     from .solvers import DDIM as DDIM
 
     __version__: str
@@ -66,7 +67,7 @@ _ROOMS = {
     "solvers": "DDIM",
     "lyapunov": "generator Rate check falsify Verdict Witness",
     "programs": "TranslationError UnknownPrimitive",
-    "rigour": "certify",
+    "rigour": "certify prove",
     "catalog": "System",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}

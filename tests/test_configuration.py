@@ -86,7 +86,7 @@ def test_ruff_allows_printing_only_where_it_is_the_job():
 
 ROOMS = [
     *("cli", "report", "catalog", "rigour", "lyapunov", "solvers", "flows", "diffusion", "energies"),
-    *("programs", "kernels"),
+    *("algebra", "programs", "kernels"),
     *("_validate", "_types", "_errors"),
 ]
 BAD_IMPORTS = {

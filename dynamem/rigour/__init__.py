@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._certify import certify as certify
+    from ._prove import prove as prove
     from ._verify import Unreadable as Unreadable
     from ._verify import verify as verify
 
 _MODULES = {
     "certify": "_certify",
+    "prove": "_prove",
     "Unreadable": "_verify",
     "verify": "_verify",
 }
