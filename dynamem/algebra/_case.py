@@ -20,6 +20,8 @@ from ._tower import Quotient, Range, TooHard, Tower, TowerFull
 
 SLOTS = (24, 64, 160)
 MOST_CASES = 96
+WRONG = {"nonzero": {0}, "positive": {-1, 0}, "nonnegative": {-1}}
+"""Signs with which a value is undefined."""
 Row = tuple[fmpq | None, fmpq | None]
 
 
@@ -71,7 +73,7 @@ class Task:
 def attempt(task: Task) -> Outcome:
     """Show it, in as many cases as it takes."""
     bases: dict[str, fmpq] = {}
-    total = Outcome("proved", [], set(), 0)
+    total, inhabited = Outcome("proved", [], set(), 0), False
     stack: list[dict[tuple[str, str], bool]] = [{}]
     while stack:
         assumed = stack.pop()
@@ -82,12 +84,15 @@ def attempt(task: Task) -> Outcome:
             stack += [assumed | {(found.kind, found.text): answer} for answer in (False, True)]
             continue
         total.cases += 1
-        if found.status in ("open", "ill", "zero") or (found.status == "empty" and not assumed):
+        if found.status == "zero" and assumed:
+            found = dataclasses.replace(found, status="open")  # the case may be empty
+        if found.status in ("open", "ill", "zero"):
             return dataclasses.replace(found, cases=total.cases)
+        inhabited = inhabited or found.status == "proved"
         where = " and ".join(_words(key, answer) for key, answer in assumed.items())
         total.why += [f"where {where}: {one}" if where else one for one in found.why]
         total.methods |= found.methods
-    return total
+    return total if inhabited else dataclasses.replace(total, status="empty")
 
 
 def _words(key: tuple[str, str], answer: bool) -> str:
@@ -101,7 +106,10 @@ def _case(task: Task, assumed: dict[tuple[str, str], bool], bases: dict[str, fmp
     for _ in range(24):
         case = Case(task, assumed, bases, SLOTS[room])
         try:
-            return case.outcome()
+            try:
+                return case.outcome()
+            except Split as split:
+                return case.admitted(split)
         except Rebase:
             continue
         except TowerFull:
@@ -110,8 +118,6 @@ def _case(task: Task, assumed: dict[tuple[str, str], bool], bases: dict[str, fmp
                 return Outcome("open", [f"more than {SLOTS[-1]} different functions"], set())
         except TooHard as error:
             return Outcome("open", [f"too hard: {error}"], set())
-        except Split as split:
-            return case.admitted(split)
     return Outcome("open", ["no common base of the exponentials was found"], set())
 
 
@@ -125,6 +131,8 @@ class Case:
         self.algebra = Algebra(self.f)
         self.prover = Prover(self.f, task.deadline, deep=task.deep)
         self.shown: set[tuple[str, str]] = set()
+        self.whole = False
+        """Whether all constraints are known: only then is a value that is undefined so inside the region."""
 
     def admitted(self, split: Split) -> Outcome | Split:
         """A case distinction is complete only where what it asks about is defined."""
@@ -135,13 +143,10 @@ class Case:
         """Region, definedness, sign."""
         point = [self._coordinate(place) for place in range(len(self.task.names))]
         outputs = self.task.program.outputs
-        for place in outputs[1:-1]:
-            bound = self._evaluated(place, point)
-            missing = self._defined(bound, "a constraint")
-            if missing is not None:
-                return missing
-            assert bound.q is not None
-            self.know.learn(self.tower.neg(bound.q), f"{self.tower.text(bound.q)} <= 0", assumed=True)
+        missing = self._constrained(list(outputs[1:-1]), point)
+        if missing is not None:
+            return missing
+        self.whole = True
         if self.know.contradiction:
             return Outcome("empty", ["no point satisfies the constraints"], set())
         number = self._evaluated(outputs[0], point)
@@ -160,6 +165,23 @@ class Case:
             program = only(self.task.program, outputs[0])
             hold_at_points(self.know, number.q, program, self.task.points, self.prover.said)
         return found
+
+    def _constrained(self, places: list[int], point: list[Value]) -> Outcome | None:
+        """Learn the constraints, those first that are defined without the others; what is missing, if anything."""
+        while places:
+            left, missing = [], None
+            for place in places:
+                bound = self._evaluated(place, point)
+                undefined = self._defined(bound, "a constraint")
+                if undefined is None and bound.q is not None:
+                    self.know.learn(self.tower.neg(bound.q), f"{self.tower.text(bound.q)} <= 0", assumed=True)
+                else:
+                    left.append(place)
+                    missing = missing or undefined
+            if len(left) == len(places):
+                return missing
+            places = left
+        return None
 
     def _coordinate(self, place: int) -> Value:
         lo, hi = self.task.box[place]
@@ -187,7 +209,7 @@ class Case:
             if key in duties and key not in self.shown:
                 if not self._met(key[0], q):
                     words = {"nonzero": "!= 0", "positive": "> 0", "nonnegative": ">= 0"}[key[0]]
-                    status = "ill" if self._violated(key[0], q) else "open"
+                    status = "ill" if self.whole and self._violated(key[0], q) else "open"
                     return Outcome(status, [f"{self.prover.short(q.n)} {words} where it is divided by or a root or "
                                             "logarithm is taken"], set())  # fmt: skip
                 self.shown.add(key)
@@ -208,12 +230,8 @@ class Case:
         if self.tower.gens[place].kind != "x":
             return False
         region = [(fact.p, fact.strict) for fact in (*limits, *self.prover.ranges(own))]
-        signs = [on_line(side * q.n, place, region) for side in (1, -1)]
-        if signs[0] is None or signs[1] is None:
-            return False
-        if kind == "nonzero":
-            return not signs[0].strict and not signs[1].strict
-        return not (signs[0].strict if kind == "positive" else signs[0].weak)
+        found = on_line(q.n, place, region)
+        return found is not None and bool(found.signs & WRONG[kind])
 
     # The sign
 

@@ -95,6 +95,10 @@ class Knowledge:
             self._signs[key] = self._plain(p) or self._factored(p)
         return self._signs[key]
 
+    def nonzero(self, factor: fmpq_mpoly) -> bool:
+        """Whether an irreducible polynomial is at once seen not to be 0."""
+        return str(factor) in self.apart or abs(self.sign(factor)) == POSITIVE
+
     def sign_of(self, q: Quotient) -> int:
         """The sign of a quotient."""
         return product(self.sign(q.n), self.sign(q.d))

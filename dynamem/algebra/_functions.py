@@ -11,10 +11,10 @@ the circular functions of a sum are taken apart by their addition theorems.
 from collections.abc import Callable
 from typing import Any
 
-from flint import arb, fmpq, fmpq_mpoly, fmpz
+from flint import arb, fmpq, fmpq_mpoly
 
 from ._facts import NONNEGATIVE, POSITIVE, Knowledge
-from ._tower import Ends, Quotient, Range, TooHard, above, below, quotient_bounds
+from ._tower import Ends, Quotient, Range, TooHard, above, below, primes, quotient_bounds
 
 
 class Rebase(Exception):
@@ -34,7 +34,6 @@ class Undefined(Exception):
 
 
 MOST_POWER = 64
-LARGEST = 1 << 160
 
 
 class Functions:
@@ -194,7 +193,8 @@ class Functions:
         high = hi if high is None or (hi is not None and high > hi) else high
         return Range(low, high)
 
-    def _signed(self, q: Quotient) -> tuple[int, Quotient]:
+    def signed(self, q: Quotient) -> tuple[int, Quotient]:
+        """A side and an element with a positive leading number: ``q = side * element``."""
         return (1, q) if q.n.leading_coefficient() > 0 else (-1, self.tower.neg(q))
 
     def tanh(self, q: Quotient) -> Quotient:
@@ -205,7 +205,7 @@ class Functions:
         if self.split:
             e = self.exp(t.scale(q, 2))
             return t.div(t.sub(e, t.const(1)), t.add(e, t.const(1)))
-        side, a = self._signed(q)
+        side, a = self.signed(q)
         return t.scale(self._hyperbolic(a)[0], side)
 
     def cosh(self, q: Quotient) -> Quotient:
@@ -216,7 +216,7 @@ class Functions:
         if self.split:
             e = self.exp(q)
             return t.scale(t.add(e, t.power(e, -1)), fmpq(1, 2))
-        return self._hyperbolic(self._signed(q)[1])[1]
+        return self._hyperbolic(self.signed(q)[1])[1]
 
     def sinh(self, q: Quotient) -> Quotient:
         """``sinh(q)``."""
@@ -297,11 +297,8 @@ class Functions:
         t, made = self.tower, self.tower.const(0)
         if value <= 0:
             raise Undefined
-        for part, side in ((value.p, 1), (value.q, -1)):
-            primes = fmpz(part).factor() if part < LARGEST else [(part, 1)]
-            for prime, power in primes:
-                if prime != 1:
-                    made = t.add(made, t.scale(self._log_of(t.const(int(prime))), side * int(power)))
+        for prime, power in primes(value):
+            made = t.add(made, t.scale(self._log_of(t.const(prime)), power))
         return made
 
     def _log_of(self, u: Quotient) -> Quotient:
@@ -344,19 +341,25 @@ class Functions:
         if q.zero:
             return q
         lead, factors = self._factors(q)
-        outside, inside = t.const(1), t.const(1)
+        inside = t.const(1)
         for factor, power in factors:
-            piece = Quotient(factor, t.one)
-            half = power // 2
-            if half:
-                outside = t.mul(outside, t.power(piece if half % 2 == 0 else self.magnitude(piece), half))
             if power % 2:
-                inside = t.mul(inside, piece)
+                inside = t.mul(inside, Quotient(factor, t.one))
         if inside.constant is not None:
-            return t.mul(outside, self._root_number(lead))
-        sign = 1 if lead > 0 else -1
-        found = self._root(t.scale(inside, sign))
-        return t.mul(t.mul(outside, found), self._root_number(abs(lead)))
+            return t.mul(self._outside(factors), self._root_number(lead))
+        inside = t.scale(inside, 1 if lead > 0 else -1)
+        if self.know.sign_of(inside) <= 0 and any(power > 1 and not self.know.nonzero(one) for one, power in factors):
+            return self._root(q)  # where a square factor is 0 the rest may be negative
+        return t.mul(t.mul(self._outside(factors), self._root(inside)), self._root_number(abs(lead)))
+
+    def _outside(self, factors: list[tuple[fmpq_mpoly, int]]) -> Quotient:
+        """The root of the squares among the factors."""
+        t, made = self.tower, self.tower.const(1)
+        for factor, power in factors:
+            piece, half = Quotient(factor, t.one), power // 2
+            if half:
+                made = t.mul(made, t.power(piece if half % 2 == 0 else self.magnitude(piece), half))
+        return made
 
     def _root(self, u: Quotient) -> Quotient:
         t = self.tower
@@ -375,15 +378,12 @@ class Functions:
     def _root_number(self, value: fmpq) -> Quotient:
         """Of a rational number, by its primes."""
         t, made = self.tower, self.tower.const(1)
-        if value < 0:
+        if value <= 0:
             raise Undefined
-        for part, side in ((value.p, 1), (value.q, -1)):
-            primes = fmpz(part).factor() if part < LARGEST else [(part, 1)]
-            for prime, power in primes:
-                whole, odd = divmod(int(power), 2)
-                made = t.mul(made, t.power(t.const(int(prime)), side * whole))
-                if odd and prime != 1:
-                    made = t.mul(made, t.power(self._root(t.const(int(prime))), side))
+        for prime, power in primes(value):
+            whole, odd = divmod(power, 2)
+            made = t.mul(made, t.power(t.const(prime), whole))
+            made = t.mul(made, self._root(t.const(prime))) if odd else made
         return made
 
     # What is asked of a real number or of several

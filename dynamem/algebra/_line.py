@@ -10,15 +10,18 @@ from flint import arb, ctx, fmpq, fmpq_mpoly, fmpz_poly
 
 @dataclasses.dataclass(frozen=True)
 class OnLine:
-    """Whether ``p >= 0``, ``p > 0`` on the region, and a rational point of the region where ``p`` is not."""
+    """The signs of ``p`` that occur in the region, and a rational point of it at which ``p`` is not above 0."""
 
-    weak: bool
-    strict: bool
+    signs: frozenset[int]
     point: fmpq | None
+
+    def above(self, *, strict: bool) -> bool:
+        """Whether ``p >= 0`` (``p > 0`` if strict) all over the region."""
+        return self.signs <= ({1} if strict else {0, 1})
 
 
 def on_line(p: fmpq_mpoly, place: int, region: Sequence[tuple[fmpq_mpoly, bool]]) -> OnLine | None:
-    """The sign of ``p``, a polynomial in generator ``place`` alone, where all of ``region`` is >= 0 (> 0 if marked).
+    """The signs of ``p``, a polynomial in generator ``place`` alone, where all of ``region`` is >= 0 (> 0 if marked).
 
     None if the roots cannot be told apart.
     """
@@ -31,18 +34,15 @@ def on_line(p: fmpq_mpoly, place: int, region: Sequence[tuple[fmpq_mpoly, bool]]
     places = [inner[0]]
     for number, (_, name) in enumerate(roots):
         places += [(name, number), inner[number + 1]]
-    weak = strict = True
-    found = None
+    found, seen = None, set[int]()
     for where, number in places:
         signs = [_sign(part, where, None if number < 0 else roots[number]) for part in parts]
         inside = all(sign > 0 or (sign == 0 and not above) for sign, (_, above) in zip(signs[1:], region, strict=True))
-        if inside and signs[0] <= 0:
-            strict = False
-            if signs[0] < 0:
-                weak = False
-            if number < 0:
+        if inside:
+            seen.add(signs[0])
+            if signs[0] <= 0 and number < 0:
                 found = where
-    return OnLine(weak, strict, found)
+    return OnLine(frozenset(seen), found)
 
 
 def _signed_factors(p: fmpq_mpoly, place: int) -> tuple[int, list[tuple[fmpz_poly, int]]]:

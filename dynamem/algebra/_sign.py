@@ -13,7 +13,7 @@ from flint import fmpq, fmpq_mpoly
 from . import _sos as sos
 from ._facts import NONNEGATIVE, POSITIVE, Fact
 from ._functions import Functions
-from ._line import on_line
+from ._line import OnLine, on_line
 from ._scaling import Scaling, normal
 from ._sos_basis import blocks, groups, variables
 from ._tangents import tangents
@@ -153,8 +153,9 @@ class Prover:
         _, factors = p.factor()
         words = []
         for factor, _ in factors:
-            if str(factor) in self.know.apart:
-                words.append(f"{self.short(factor)} != 0 in this case")
+            line = self.line(factor)
+            if self.know.nonzero(factor) or (line is not None and 0 not in line.signs):
+                words.append(f"{self.short(factor)} != 0")
                 continue
             found = self._either(factor, strict=True, deep=True)
             if found is None:
@@ -165,20 +166,24 @@ class Prover:
     def _hard(self, p: fmpq_mpoly, *, strict: bool) -> str | None:
         """One irreducible polynomial."""
         own = variables(p)
-        if len(own) == 1:
-            (place,) = own
-            region = [
-                (fact.p, fact.strict) for fact in (*self.know.facts, *self.ranges(own)) if variables(fact.p) == own
-            ]
-            found = on_line(p, place, region)
-            if found is not None and (found.strict if strict else found.weak):
+        found = self.line(p)
+        if found is not None:
+            if found.above(strict=strict):
                 return f"{self.short(p)} {'>' if strict else '>='} 0 by its isolated roots"
-            if found is not None and found.point is not None and self.t.gens[place].kind == "x":
+            if found.point is not None and self.t.gens[next(iter(own))].kind == "x":
                 return None
         why = self._conjugate(p, own, strict=strict)
         if why is not None:
             return why
         return self._separated(p, own) if not strict and len(own) > 1 else self._squares(p, strict=strict)
+
+    def line(self, p: fmpq_mpoly) -> OnLine | None:
+        """The signs of a polynomial in one generator, None for others."""
+        own = variables(p)
+        if len(own) != 1:
+            return None
+        facts = [fact for fact in (*self.know.facts, *self.ranges(own)) if variables(fact.p) == own]
+        return on_line(p, next(iter(own)), [(fact.p, fact.strict) for fact in facts])
 
     def _conjugate(self, p: fmpq_mpoly, own: set[int], *, strict: bool) -> str | None:
         """``a + b sqrt(u)`` by the sign of ``a^2 - b^2 u``, if one of the two terms is negative."""
@@ -296,6 +301,8 @@ class Prover:
             found = self._solve(inner / size, named, degree, None if bonus is None else scale.inward(bonus), scale)
             if found is not None:
                 made, delta = found
+                if bonus is not None and not delta > 0:
+                    return None
                 return self._checked(target, made, None if bonus is None else delta * size * bonus, size, scale, power)
         return None
 

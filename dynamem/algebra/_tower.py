@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from flint import Ordering, arb, fmpq, fmpq_mpoly, fmpq_mpoly_ctx
+from flint import Ordering, arb, fmpq, fmpq_mpoly, fmpq_mpoly_ctx, fmpz
 
 
 class TowerFull(Exception):
@@ -247,6 +247,19 @@ def _rational(value: Any) -> fmpq:
         return fmpq(value)
     top, bottom = value.as_integer_ratio()
     return fmpq(int(top), int(bottom))
+
+
+LARGEST = 1 << 160
+"""Numbers above this are not factored."""
+
+
+def primes(value: fmpq) -> list[tuple[int, int]]:
+    """A positive rational number as powers of primes, or of its parts where they are too large."""
+    made = []
+    for part, side in ((value.p, 1), (value.q, -1)):
+        factors = fmpz(part).factor() if part < LARGEST else [(part, 1)]
+        made += [(int(prime), side * int(power)) for prime, power in factors if prime != 1]
+    return made
 
 
 # Bounds, in rational numbers that are rounded outward

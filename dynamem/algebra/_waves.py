@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from flint import arb, fmpq
 
+from ._facts import POSITIVE
 from ._functions import MOST_POWER, Functions
 from ._tower import Quotient, Range, TooHard, above, below, quotient_bounds
 
@@ -92,8 +93,7 @@ def _multiple(f: Functions, q: Quotient) -> tuple[Quotient, Quotient]:
 
 
 def _circle_of(f: Functions, q: Quotient) -> tuple[Quotient, Quotient]:
-    t, side = f.tower, 1 if q.n.leading_coefficient() > 0 else -1
-    a = q if side > 0 else t.neg(q)
+    t, (side, a) = f.tower, f.signed(q)
     words, fresh = t.text(a), f"sin({a.key})" not in t.known
     s = t.element(t.generator("sin", (a,), f"sin({words})", lambda: _wave_range(f, a, fmpq(1, 2))))
     cosine = t.generator("cos", (a,), f"cos({words})", lambda: _wave_range(f, a, fmpq(0)))
@@ -131,8 +131,7 @@ def atan(f: Functions, q: Quotient) -> Quotient:
         return q
     if q.constant is not None and abs(q.constant) == 1:
         return t.scale(pi(f), q.constant / 4)
-    side = 1 if q.n.leading_coefficient() > 0 else -1
-    a = q if side > 0 else t.neg(q)
+    side, a = f.signed(q)
     right = above(arb.pi() / 2)
     found = f.opaque("atan", (a,), lambda: f.range_of(arb.atan, a, None if right is None else -right, right))
     f.odd_facts(a, found, f"atan({t.text(a)})")
@@ -144,8 +143,7 @@ def erf(f: Functions, q: Quotient) -> Quotient:
     t = f.tower
     if q.zero:
         return q
-    side = 1 if q.n.leading_coefficient() > 0 else -1
-    a = q if side > 0 else t.neg(q)
+    side, a = f.signed(q)
     found = f.opaque("erf", (a,), lambda: f.range_of(arb.erf, a, fmpq(-1), fmpq(1)))
     f.know.learn(t.mul(a, found), f"erf({t.text(a)}) has its argument's sign")
     return t.scale(found, side)
@@ -158,8 +156,7 @@ def asin(f: Functions, q: Quotient) -> Quotient:
     if q.zero:
         return q
     right = above(arb.pi() / 2)
-    side = 1 if q.n.leading_coefficient() > 0 else -1
-    a = q if side > 0 else t.neg(q)
+    side, a = f.signed(q)
     return t.scale(f.opaque("asin", (a,), lambda: Range(None if right is None else -right, right)), side)
 
 
@@ -173,8 +170,7 @@ def cbrt(f: Functions, q: Quotient) -> Quotient:
     t = f.tower
     if q.zero or (q.constant is not None and abs(q.constant) == 1):
         return q
-    side = 1 if q.n.leading_coefficient() > 0 else -1
-    a = q if side > 0 else t.neg(q)
+    side, a = f.signed(q)
     sign = f.know.sign_of(a)
     found = t.generator(
         "cbrt", (a,), f"cbrt({t.text(a)})", lambda: Range(fmpq(0) if sign > 0 else None, None, sign == 2)
@@ -194,6 +190,10 @@ def power(f: Functions, x: Quotient, y: Quotient) -> Quotient:
             return t.power(f.sqrt(x), int(p.p))
         f.need("nonnegative" if p > 0 else "positive", x)
         return t.power(x, int(p))
+    if p is not None and p > 0 and abs(f.know.sign_of(x)) != POSITIVE:
+        f.need("nonnegative", x)
+        if f.decide("le", x):
+            return t.const(0)
     return f.exp(t.mul(y, f.log(x)))
 
 
@@ -208,7 +208,9 @@ def floor(f: Functions, q: Quotient) -> Quotient:
 
 def atan2(f: Functions, y: Quotient, x: Quotient) -> Quotient:
     """The angle of ``(x, y)``, to the right of the vertical axis."""
-    f.need("positive", x)
+    if f.know.sign_of(x) != POSITIVE:
+        msg = f"atan2 where {f.tower.text(x)} may not be above 0"
+        raise TooHard(msg)
     return atan(f, f.tower.div(y, x))
 
 

@@ -35,12 +35,12 @@ def _decided(program: Program, constraints: int, point: Sequence[float], *, stri
     exact = [arb(value) for value in point]
     outputs = evaluate(program, BALL, [[(end, end) for end in exact]])
     bounds = [output[0] for output in outputs[1 : 1 + constraints]]
+    if any(bound[0] > 0 for bound in bounds if not isinstance(bound, Mark)):
+        return "outside"
     if any(bound is NEVER for bound in bounds):
         return "hole"
     if any(isinstance(bound, Mark) for bound in bounds):
         return "open"
-    if any(bound[0] > 0 for bound in bounds):
-        return "outside"
     if not all(bound[1] <= 0 for bound in bounds):
         return "open"
     number = outputs[0][0]
