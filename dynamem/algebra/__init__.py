@@ -9,3 +9,4 @@ from ._case import Outcome as Outcome
 from ._case import Task as Task
 from ._case import attempt as attempt
 from ._case import rows_of as rows_of
+from ._finite import points_of as points_of

@@ -9,7 +9,7 @@ from flint import fmpq
 
 from ..programs import Program, evaluate
 from ._check import hold_at_points
-from ._facts import Knowledge
+from ._facts import Fact, Knowledge
 from ._functions import Functions, Rebase, Split
 from ._line import on_line
 from ._rules import Algebra, Duties, Value
@@ -45,15 +45,15 @@ class Outcome:
 
 @dataclasses.dataclass
 class Task:
-    """What is to be shown of a program ``(number, constraints..., energy)`` on a box.
+    """What is to be shown of a program ``(number, constraints...)`` on a box.
 
     Attributes:
         program: the program; its input is the point.
         names: of the coordinates.
         box: their bounds.
         strict: whether the number is to be below 0.
-        split: whether exponentials and circular functions are taken apart.
         deadline: on time.monotonic().
+        split: whether exponentials and circular functions are taken apart.
         points: where the algebra is held against the program.
         only_defined: whether nothing but definedness is asked.
         deep: whether sums of squares are looked for.
@@ -63,8 +63,8 @@ class Task:
     names: tuple[str, ...]
     box: tuple[Row, ...]
     strict: bool
-    split: bool
     deadline: float
+    split: bool = False
     points: tuple[tuple[fmpq, ...], ...] = ()
     only_defined: bool = False
     deep: bool = True
@@ -143,7 +143,7 @@ class Case:
         """Region, definedness, sign."""
         point = [self._coordinate(place) for place in range(len(self.task.names))]
         outputs = self.task.program.outputs
-        missing = self._constrained(list(outputs[1:-1]), point)
+        missing = self._constrained(list(outputs[1:]), point)
         if missing is not None:
             return missing
         self.whole = True
@@ -152,10 +152,9 @@ class Case:
         number = self._evaluated(outputs[0], point)
         if self.know.contradiction:
             return Outcome("empty", ["this case does not occur"], set())
-        for value, words in ((self._evaluated(outputs[-1], point), "the energy"), (number, "the number")):
-            missing = self._defined(value, words)
-            if missing is not None:
-                return missing
+        missing = self._defined(number, "the number")
+        if missing is not None:
+            return missing
         assert number.q is not None
         hold_at_points(self.know, number.q, only(self.task.program, outputs[0]), self.task.points)
         if self.task.only_defined:
@@ -165,6 +164,12 @@ class Case:
             program = only(self.task.program, outputs[0])
             hold_at_points(self.know, number.q, program, self.task.points, self.prover.said)
         return found
+
+    def limits(self) -> list[Fact] | None:
+        """The constraints as facts, None where one of them may be undefined."""
+        point = [self._coordinate(place) for place in range(len(self.task.names))]
+        missing = self._constrained(list(self.task.program.outputs[1:]), point)
+        return None if missing is not None else [fact for fact in self.know.facts if fact.assumed]
 
     def _constrained(self, places: list[int], point: list[Value]) -> Outcome | None:
         """Learn the constraints, those first that are defined without the others; what is missing, if anything."""

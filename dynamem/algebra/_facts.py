@@ -1,6 +1,7 @@
 """What is known of the signs of polynomials in a tower, and the signs that follow at once."""
 
 import dataclasses
+from typing import Any
 
 from flint import fmpq, fmpq_mpoly
 
@@ -117,7 +118,7 @@ class Knowledge:
             return max(signs, key=abs)
         return NONNEGATIVE if lo is not None and lo >= 0 else -NONNEGATIVE if hi is not None and hi <= 0 else UNKNOWN
 
-    def _monomial(self, powers: tuple[int, ...], coefficient: fmpq) -> int:
+    def _monomial(self, powers: tuple[Any, ...], coefficient: fmpq) -> int:
         made = POSITIVE if coefficient > 0 else -POSITIVE
         for place, power in enumerate(powers):
             if power:

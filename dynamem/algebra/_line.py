@@ -8,6 +8,9 @@ from typing import Any
 from flint import arb, ctx, fmpq, fmpq_mpoly, fmpz_poly
 
 
+Step = tuple[list[int], fmpq | None, fmpq | None]
+
+
 @dataclasses.dataclass(frozen=True)
 class OnLine:
     """The signs of ``p`` that occur in the region, and a rational point of it at which ``p`` is not above 0."""
@@ -25,24 +28,46 @@ def on_line(p: fmpq_mpoly, place: int, region: Sequence[tuple[fmpq_mpoly, bool]]
 
     None if the roots cannot be told apart.
     """
-    parts = [_signed_factors(one, place) for one in (p, *(q for q, _ in region))]
+    found, seen = None, set[int]()
+    walked = _walked(place, [p, *(q for q, _ in region)])
+    for signs, point, _ in () if walked is None else walked:
+        if _inside(signs[1:], region):
+            seen.add(signs[0])
+            if signs[0] <= 0 and point is not None:
+                found = point
+    return None if walked is None else OnLine(frozenset(seen), found)
+
+
+def rational_points(place: int, region: Sequence[tuple[fmpq_mpoly, bool]]) -> list[fmpq] | None:
+    """The points where all of ``region`` is >= 0 (> 0 if marked); None if they are not finitely many rational ones."""
+    walked, made = _walked(place, [q for q, _ in region]), list[fmpq]()
+    for signs, point, root in () if walked is None else walked:
+        if _inside(signs, region):
+            if point is not None or root is None:
+                return None
+            made.append(root)
+    return None if walked is None else made
+
+
+def _inside(signs: Sequence[int], region: Sequence[tuple[fmpq_mpoly, bool]]) -> bool:
+    return all(sign > 0 or (sign == 0 and not above) for sign, (_, above) in zip(signs, region, strict=True))
+
+
+def _walked(place: int, polynomials: Sequence[fmpq_mpoly]) -> list[Step] | None:
+    """Along the line: the signs, a point between two roots or None at a root, the root if it is rational."""
+    parts = [_signed_factors(one, place) for one in polynomials]
     factors = {str(factor): factor for _, mine in parts for factor, _ in mine}
     roots = _roots(factors)
     if roots is None:
         return None
-    inner = [(point, -1) for point in _between([ball for ball, _ in roots])]
-    places = [inner[0]]
-    for number, (_, name) in enumerate(roots):
-        places += [(name, number), inner[number + 1]]
-    found, seen = None, set[int]()
-    for where, number in places:
-        signs = [_sign(part, where, None if number < 0 else roots[number]) for part in parts]
-        inside = all(sign > 0 or (sign == 0 and not above) for sign, (_, above) in zip(signs[1:], region, strict=True))
-        if inside:
-            seen.add(signs[0])
-            if signs[0] <= 0 and number < 0:
-                found = where
-    return OnLine(frozenset(seen), found)
+    points = _between([ball for ball, _ in roots])
+    made: list[Step] = [([_sign(part, points[0], None) for part in parts], points[0], None)]
+    for root, point in zip(roots, points[1:], strict=True):
+        linear = factors[root[1]]
+        exact = fmpq(-linear[0], linear[1]) if linear.degree() == 1 else None
+        made.append(([_sign(part, root[1], root) for part in parts], None, exact))
+        made.append(([_sign(part, point, None) for part in parts], point, None))
+    return made
 
 
 def _signed_factors(p: fmpq_mpoly, place: int) -> tuple[int, list[tuple[fmpz_poly, int]]]:

@@ -230,7 +230,7 @@ class Tower:
         terms = [self._term(powers, coefficient) for powers, coefficient in a.to_dict().items()]
         return " + ".join(terms).replace("+ -", "- ")
 
-    def _term(self, powers: tuple[int, ...], coefficient: fmpq) -> str:
+    def _term(self, powers: tuple[Any, ...], coefficient: fmpq) -> str:
         factors = [
             self.gens[place].text + (f"**{power}" if power > 1 else "") for place, power in enumerate(powers) if power
         ]

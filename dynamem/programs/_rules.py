@@ -212,6 +212,22 @@ def _scatter_add(low: Lowering, equation: Any, values: list[Value]) -> Sequence[
     return [made]
 
 
+def _scatter(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
+    """``x.at[i].set(y)``: entries taken from ``x`` or from ``y``."""
+    operand, places, updates = values
+    if not isinstance(places, np.ndarray):
+        return [low.refuse("primitive 'scatter' at positions that depend on the state")]
+    shape, count = _shape(equation.invars[0]), math.prod(_shape(equation.invars[2]))
+    codes = jnp.arange(1.0, count + 1).reshape(_shape(equation.invars[2]))
+    with jax.ensure_compile_time_eval():
+        arrived = equation.primitive.bind(jnp.zeros(shape), jnp.asarray(places), codes, **equation.params)
+    found = np.asarray(arrived).reshape(-1).astype(int)
+    if np.count_nonzero(found) != count:
+        return [low.refuse("primitive 'scatter' at a position that is met twice or outside the array")]
+    index = np.where(found > 0, len(found) + found - 1, np.arange(len(found)))
+    return [low.builder.take([low.line(operand), low.line(updates)], index)]
+
+
 # Runs
 
 
@@ -306,7 +322,7 @@ RULES: dict[str, Rule] = {
     "ceil": _derived(lambda b, x: b.apply("neg", b.apply("floor", b.apply("neg", x)))),
     "rem": _derived(_rem),
     "integer_pow": _integer_pow, "pow": _pow, "convert_element_type": _convert, "select_n": _select_n, "clamp": _clamp,
-    "is_finite": _finite, "scatter-add": _scatter_add, "scatter_add": _scatter_add,
+    "is_finite": _finite, "scatter-add": _scatter_add, "scatter_add": _scatter_add, "scatter": _scatter,
     "reduce_sum": _reduction("sum"), "reduce_max": _reduction("most"), "reduce_min": _reduction("least"),
     "reduce_prod": _reduction("prod"), "reduce_or": _truth_reduction("or"), "reduce_and": _truth_reduction("and"),
     "cumsum": _cumsum, "sort": _sort, "top_k": _top_k, "dot_general": _dot_general,

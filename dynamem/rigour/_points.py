@@ -64,6 +64,8 @@ class Points:
                 break
             share = left if np.all(np.isfinite(self.box)) else left / 2
             found = Search(self.bounder, part, strict=self.strict, confirm=self.decided, budget_s=share).run()
+            if found.interrupted:
+                raise KeyboardInterrupt
             if found.hole is not None:
                 return "hole", found.hole
             rise = found.rise if rise is None else rise

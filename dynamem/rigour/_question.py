@@ -86,8 +86,8 @@ def question(
         t, x = parts(point)
         if claim == "positive":
             return -energy(t, x)
-        value = base(t, x)
-        return value if rate is None else value + rate * energy(t, x)
+        # 0 * E: where the energy is undefined, so is the question, though its slopes may have values there
+        return base(t, x) + (0.0 if rate is None else rate) * energy(t, x)
 
     bounds = tuple(_at(one, parts) for one in constraints)
     strict = claim in ("strict_decrease", "positive")
@@ -139,7 +139,7 @@ def _size(energy: EnergyFn, flow: Any, rows: int | None, constraints: Sequence[C
         if size < 1:
             continue
         try:
-            reads = _reads_time(energy, flow, constraints, size)
+            reads = reads_time(energy, flow, constraints, size)
         except (TypeError, ValueError, IndexError) as error:  # JAX on a shape that does not fit
             errors.append(f"{size}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
             continue
@@ -150,7 +150,7 @@ def _size(energy: EnergyFn, flow: Any, rows: int | None, constraints: Sequence[C
     raise InputError(msg)
 
 
-def _reads_time(energy: EnergyFn, flow: Any, constraints: Sequence[Callable], size: int) -> bool:
+def reads_time(energy: EnergyFn, flow: Any, constraints: Sequence[Callable], size: int) -> bool:
     """Whether anything mentions ``t``; raises where a state of this size is not accepted."""
     x, t = jax.ShapeDtypeStruct((size,), jnp.float64), jax.ShapeDtypeStruct((), jnp.float64)
     if isinstance(flow, Map):

@@ -31,6 +31,7 @@ class Found:
         hole: a point at which the question is undefined, if one was confirmed.
         boxes: how many boxes were bounded.
         seconds: wall time.
+        interrupted: whether it was stopped by Ctrl-C.
     """
 
     leaves: np.ndarray
@@ -40,6 +41,7 @@ class Found:
     hole: np.ndarray | None
     boxes: int
     seconds: float
+    interrupted: bool = False
 
 
 class Search:
@@ -61,7 +63,7 @@ class Search:
         self.thin: list[np.ndarray] = []
         self.rise: np.ndarray | None = None
         self.hole: np.ndarray | None = None
-        self.boxes = 0
+        self.boxes, self.interrupted = 0, False
 
     def run(self) -> Found:
         """Search."""
@@ -81,11 +83,12 @@ class Search:
                     if self.rise is not None:
                         self.budget = min(self.budget, time.monotonic() - self.start + 2.0)
             except KeyboardInterrupt:
-                pass  # what is decided so far is returned, the rest is open
+                self.interrupted = True  # what is decided so far is returned, the rest is open
         rest = np.concatenate([np.concatenate([lo, hi], axis=1), *self.thin])
         return Found(
             np.concatenate(self.leaves) if self.leaves else np.zeros((0, 2 * len(self.box))),
             rest, _share(rest, self.box), self.rise, self.hole, self.boxes, time.monotonic() - self.start,
+            self.interrupted,
         )  # fmt: skip
 
     def _time(self) -> bool:

@@ -1,0 +1,98 @@
+"""What `certify` and `prove` have in common: the region, the code held against its program, witnesses."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from .._errors import InputError
+from .._types import EnergyFn
+from ..flows import Map
+from ..lyapunov import Witness, generator
+from ..programs import Program, TranslationError, enclose
+from ._question import Question
+
+
+SEMANTICS = "real arithmetic of the jaxpr; every float literal is the rational that it is"
+PROBES = 16
+LOOSE = 1e-6
+"""Relative difference from JAX's float64 values that rounding may explain."""
+
+
+def region_of(box: Any, *, bounded: bool) -> np.ndarray:
+    """Rows (lo, hi); with ``bounded`` infinite ends are refused.
+
+    Raises:
+        InputError: the box is malformed or empty.
+    """
+    region = np.asarray(box, np.float64)
+    if region.ndim != 2 or region.shape[1] != 2 or not len(region):
+        msg = f"box.shape={region.shape!r}: need rows (lo, hi), one for each coordinate, and one for time if it is read"
+        raise InputError(msg)
+    for row, (lo, hi) in enumerate(region.tolist()):
+        if bounded and not (np.isfinite(lo) and np.isfinite(hi)):
+            msg = f"box[{row}]=({lo!r}, {hi!r}): only bounded regions can be certified"
+            raise InputError(msg)
+        if np.isnan(lo) or np.isnan(hi) or lo == np.inf or hi == -np.inf:
+            msg = f"box[{row}]=({lo!r}, {hi!r}): need two numbers, the lower end first"
+            raise InputError(msg)
+        if lo > hi:
+            msg = f"box[{row}]=({lo!r}, {hi!r}) is empty: write the lower end first"
+            raise InputError(msg)
+    return region
+
+
+def names_of(asked: Question) -> tuple[str, ...]:
+    """Names of the rows of a box."""
+    return (*(f"x{place}" for place in range(asked.rows - asked.timed)), *(("t",) if asked.timed else ()))
+
+
+def where_of(asked: Question, region: np.ndarray) -> str:
+    """The region and the semantics in words."""
+    names = names_of(asked)
+    rows = [f"{name} in [{lo:g}, {hi:g}]" for name, (lo, hi) in zip(names, region.tolist(), strict=True)]
+    words = ", ".join(rows) if np.any(np.isfinite(region)) else f"all {', '.join(names)}"
+    return f"{words}, {len(asked.constraints)} constraints; {SEMANTICS}"
+
+
+def hold_against_jax(asked: Question, program: Program, region: np.ndarray) -> None:
+    """Compare the program with the code it was read from, at random points.
+
+    Raises:
+        TranslationError: they differ by more than rounding.
+    """
+    random = np.random.default_rng(0)
+    points = random.uniform(region[:, 0], region[:, 1], (PROBES, len(region)))
+    outputs = enclose(program, [(points, points.copy())])
+    functions = (asked.number, *asked.constraints)
+    for name, function, bound in zip(("number", *("constraint",) * len(functions)), functions, outputs, strict=False):
+        values = np.asarray(jax.vmap(function)(jnp.asarray(points)))
+        lo, hi = (np.broadcast_to(end[:, 0], values.shape) for end in (bound.lo, bound.hi))
+        size = LOOSE * (
+            np.abs(values) + np.nanmax(np.abs(np.where(np.isfinite(values), values, 0.0)), initial=0.0) + 1e-300
+        )
+        wrong = np.isfinite(values) & ((values < lo - size) | (values > hi + size))
+        if np.any(wrong):
+            place = int(np.argmax(wrong))
+            msg = (
+                f"the {name} at {points[place].tolist()} is {values[place]!r} in JAX and in [{lo[place]!r}, "
+                f"{hi[place]!r}] by its program: a defect of dynamem, please report it"
+            )
+            raise TranslationError(msg)
+
+
+def witness_at(
+    point: np.ndarray, asked: Question, energy: EnergyFn, flow: Any, claim: str | tuple[str, float]
+) -> Witness:
+    """The witness at a point: a step for a map, a rate for a flow."""
+    x0: Array = jnp.asarray(point[:-1] if asked.timed else point)
+    t0 = float(point[-1]) if asked.timed else 0.0
+    time = jnp.asarray(t0)
+    if isinstance(flow, Map) and claim != "positive":
+        x1 = flow(x0)
+        return Witness("step", t0, x0, t0, x1, float(energy(time, x1) - energy(time, x0)))
+    if claim == "positive":
+        return Witness("step", t0, x0, t0, x0, 0.0)
+    return Witness("rate", t0, x0, None, None, float(generator(energy, flow)(time, x0, None).total))
