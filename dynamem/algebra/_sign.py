@@ -262,7 +262,7 @@ class Prover:
         own = variables(p)
         facts, ranges = self.facts(p), self.ranges(own)
         near = [fact for fact in facts if variables(fact.p) <= own]
-        even = p.total_degree() + p.total_degree() % 2
+        even = _even(p)
         top = max([even, *(_even(fact.p) for fact in near if fact.assumed)])
         plans: list[tuple[list[Fact], int | None, int]] = [([], None, 0), ([*near, *ranges], None, 0)]
         plans += [([*near, *ranges], even, 0)]
@@ -329,8 +329,8 @@ class Prover:
         made = [self.t.one]
         radius = sum((self.t.vars[place] ** 2 for place in variables(p) if self.t.gens[place].kind == "x"), start=0 * p)
         if not radius.is_zero() and self._apart(radius):
-            low = min(sum(powers) for powers in p.monoms())
-            made += [radius ** (k // 2) for k in {low + low % 2, p.total_degree() - p.total_degree() % 2} if k]
+            low = min(sum(map(int, powers)) for powers in p.monoms())
+            made += [radius ** (k // 2) for k in {low + low % 2, int(p.total_degree()) // 2 * 2} if k]
         return made
 
     def _apart(self, radius: fmpq_mpoly) -> bool:
@@ -372,4 +372,5 @@ class Prover:
 
 
 def _even(p: fmpq_mpoly) -> int:
-    return p.total_degree() + p.total_degree() % 2
+    degree = int(p.total_degree())
+    return degree + degree % 2

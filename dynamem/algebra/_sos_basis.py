@@ -63,7 +63,7 @@ def blocks(
         support, mine = np.asarray(weight.monoms(), np.int64), variables(weight)
         used: set[tuple[int, ...]] = set()
         for clique in [one for one in cliques if mine <= one] or [frozenset(mine)]:
-            top = target.total_degree() if degree is None else degree
+            top = int(target.total_degree()) if degree is None else degree
             room = (top - int(support.sum(axis=1).max() if degree is not None else support.sum(axis=1).min())) // 2
             candidates = _monomials(sorted(clique), room, size, folded)
             if outer is not None:

@@ -300,7 +300,7 @@ def bounds(tower: Tower, p: fmpq_mpoly) -> tuple[fmpq | None, fmpq | None]:
         for place, power in enumerate(powers):
             if power:
                 here = tower.gens[place].range
-                term = times(term, raised((here.lo, here.hi), power))
+                term = times(term, raised((here.lo, here.hi), int(power)))
         lo_, hi_ = times(term, (coefficient, coefficient))
         low = None if low is None or lo_ is None else low + lo_
         high = None if high is None or hi_ is None else high + hi_
