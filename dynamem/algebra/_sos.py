@@ -238,7 +238,7 @@ def _exactly(
 ) -> list[Square] | None:
     """Rational matrices near the float ones that solve the equations, factored and expanded again."""
     floats = np.concatenate([_packed(gram) for gram in grams])
-    projection = Projection(system.exact, system.rhs)
+    projection = Projection(system.exact, system.rhs, deadline)
     for bits in (8, 16, 26, 40):
         if time.monotonic() > deadline:
             return None
@@ -248,7 +248,7 @@ def _exactly(
         made, start = [], 0
         for block in system.blocks:
             size = len(block.basis)
-            factors = ldl(_square(entries[start : start + size * (size + 1) // 2], size))
+            factors = ldl(_square(entries[start : start + size * (size + 1) // 2], size), deadline)
             start += size * (size + 1) // 2
             if factors is None:
                 break

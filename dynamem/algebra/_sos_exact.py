@@ -1,5 +1,7 @@
 """Exact linear algebra of small matrices: rounding, L D L^T, and kernels read off float solutions."""
 
+import math
+import time
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -19,13 +21,13 @@ def rounded(value: float, bits: int) -> fmpq:
     return fmpq(round(Fraction(value) * (1 << bits)), 1 << bits)
 
 
-def ldl(matrix: list[list[fmpq]]) -> list[tuple[fmpq, list[fmpq]]] | None:
-    """``M = sum_k d_k l_k l_k^T`` with all ``d_k > 0``; None if ``M`` is not positive semidefinite."""
+def ldl(matrix: list[list[fmpq]], deadline: float = math.inf) -> list[tuple[fmpq, list[fmpq]]] | None:
+    """``M = sum_k d_k l_k l_k^T`` with all ``d_k > 0``; None if ``M`` is not positive semidefinite, or too late."""
     rest = [list(row) for row in matrix]
     size, made = len(rest), []
     for k in range(size):
         pivot = rest[k][k]
-        if pivot < 0:
+        if pivot < 0 or time.monotonic() > deadline:
             return None
         if pivot == 0:
             if any(rest[i][k] != 0 for i in range(k, size)):
@@ -110,8 +112,8 @@ class Projection:
     big denominators arise.
     """
 
-    def __init__(self, rows: list[dict[int, fmpq]], rhs: list[fmpq]) -> None:
-        self.rows, self.rhs = rows, rhs
+    def __init__(self, rows: list[dict[int, fmpq]], rhs: list[fmpq], deadline: float = math.inf) -> None:
+        self.rows, self.rhs, self.deadline = rows, rhs, deadline
         users: dict[int, set[int]] = {}
         for i, row in enumerate(rows):
             for j in row:
@@ -159,11 +161,13 @@ class Projection:
         rows = [{j: value for j, value in self.rows[i].items() if j in self.free} for i in self.core]
         matrix = fmpq_mat(size, size)
         for a, row in enumerate(rows):
+            if time.monotonic() > self.deadline:
+                return False
             for b in range(a + 1):
                 common = row.keys() & rows[b].keys()
                 matrix[a, b] = matrix[b, a] = sum((row[j] * rows[b][j] for j in common), start=fmpq(0))
         steps = solve(matrix, [self._missing(i, entries) for i in self.core])
-        if steps is None:
+        if steps is None or time.monotonic() > self.deadline:
             return False
         for row, step in zip(rows, steps, strict=True):
             if step != 0:
