@@ -11,12 +11,16 @@ from dynamem.programs import TranslationError
 from tests.certify_cases import CASES
 
 
+RUNGS = {"certified": ("certified", "proved")}
+"""Where boxes take long, algebra may come first."""
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_known_answers(name):
     energy, flow, box, constraints, claim, status = CASES[name]
     budget = 1.0 if status == "undecided" else 20.0
     verdict = dm.certify(energy, flow, box, constraints=constraints, claim=claim, budget_s=budget)
-    assert verdict.status == status, verdict.reason
+    assert verdict.status in RUNGS.get(status, (status,)), verdict.reason
     if status == "broken":
         assert _is_a_rise(np.asarray(verdict.evidence["point"]), energy, flow, box, constraints, claim)
     if status == "undecided":
@@ -62,7 +66,7 @@ def test_where_the_density_energy_falls_and_where_it_rises():
     energy, flow = dm.DensityEnergy(path), dm.ProbabilityFlow(path)
     lam = (float(-np.log(0.4)), float(-np.log(0.35)))
     near = dm.certify(energy, flow, jnp.asarray([(0.8, 1.2), (-0.2, 0.2), lam]), claim="strict_decrease")
-    assert near.status == "certified", near.reason
+    assert near.status in RUNGS["certified"], near.reason
     between = dm.certify(energy, flow, jnp.asarray([(-0.2, 0.2), (-0.2, 0.2), lam]))
     assert between.status == "broken", between.reason
 
@@ -73,7 +77,7 @@ def test_the_free_energy_falls_on_a_region_of_space_and_noise():
     path = dm.DiffusionPath(dm.VP(), dm.Empirical(xi, jnp.asarray([0.5, 0.3, 0.2])))
     energy, flow = dm.FreeEnergy(path), dm.ProbabilityFlow(path)
     verdict = dm.certify(energy, flow, jnp.asarray([(-2.0, 2.0), (1.2, 2.0), (-0.5, 0.5)]), claim="strict_decrease")
-    assert verdict.status == "certified", verdict.reason
+    assert verdict.status in RUNGS["certified"], verdict.reason
 
 
 def test_a_wrong_program_is_an_error(monkeypatch):
