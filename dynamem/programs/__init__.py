@@ -1,8 +1,8 @@
 """Programs: the jaxpr of the code that runs, read as a straight line of real arithmetic, and the domains it runs in.
 
 `translate` makes a `Program`; `evaluate` runs it with one table of rules: `INTERVAL` (NumPy, outward rounded, many
-boxes at once) or `BALL` (Arb, any precision). Nothing here trusts floats that XLA computed. Names are resolved on first
-use, so that a program can be read and run without JAX and NumPy.
+boxes at once), `BALL` (Arb, any precision) or `SYMBOLIC` (SymPy, exact). Nothing here trusts floats that XLA computed.
+Names are resolved on first use, so that a program can be read and run without JAX and NumPy.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ._program import Node as Node
     from ._program import Program as Program
     from ._program import exact as exact
+    from ._symbolic import SYMBOLIC as SYMBOLIC
+    from ._symbolic import UNDEFINED as UNDEFINED
+    from ._symbolic import rational as rational
+    from ._symbolic import symbolic as symbolic
     from ._trace import TranslationError as TranslationError
     from ._trace import enclose as enclose
     from ._trace import translate as translate
@@ -38,6 +42,7 @@ _FILES = {
     "_interval_runs": "INTERVAL",
     "_lower": "UnknownPrimitive",
     "_program": "OPERATIONS RUNS TRUTH Node Program exact",
+    "_symbolic": "SYMBOLIC UNDEFINED rational symbolic",
     "_trace": "TranslationError enclose translate",
 }
 _PLACES = {name: file for file, names in _FILES.items() for name in names.split()}

@@ -135,7 +135,17 @@ class Lines:
             return all(here) or (any(here) and all(p or self.square(arg) for p, arg in zip(here, args, strict=True)))
         if op in ("mul", "div", "min", "sqrt", "cbrt", "powi", "take", "sum", "prod", "least", "most", "sort"):
             return all(here)
-        return (op == "max" and any(here)) or (op == "select" and all(here[1:]))
+        if op == "select":
+            return here[2] and (here[1] or self._guarded(args[0], args[1]))
+        return op == "max" and any(here)
+
+    def _guarded(self, predicate: int, arg: int) -> bool:
+        """Whether the predicate says that ``arg`` is above zero, as in ``where(u > 0, u, 1)``."""
+        node = self.nodes[predicate]
+        if node.op != "lt" or node.args[1] != arg:
+            return False
+        floor = self.nodes[self.unspread(node.args[0])]
+        return floor.op == "const" and bool(np.all(floor.data >= 0))
 
     def square(self, arg: int) -> bool:
         """Whether it is seen never to be negative: even powers, absolute values, and positive sums of them."""

@@ -1,0 +1,145 @@
+"""Finding theorems in files and folders, as pytest finds tests, and proving them one after the other."""
+
+import dataclasses
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+
+from .._errors import InputError
+from ._record import Outcome, Theorem, cut
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A theorem of a file, or why the file gave none."""
+
+    file: Path
+    theorem: Theorem | None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The theorem's name; the file's if it has none."""
+        return self.file.stem if self.theorem is None else self.theorem.name
+
+    def prove(self) -> Outcome:
+        """The outcome; a file that cannot be read has failed."""
+        if self.theorem is None:
+            return Outcome(self.name, str(self.file), "failed", "", "", 0.0, self.reason)
+        return self.theorem.prove()
+
+
+def library() -> Path:
+    """The folder of dynamem's own theorems: inside an installed package, beside it in a checkout."""
+    inside = Path(str(files("dynamem"))) / "theorems" / "library"
+    return inside if inside.is_dir() else Path(str(files("dynamem"))).parent / "proofs"
+
+
+def collect(places: Sequence[Path], pattern: str = "") -> list[Found]:
+    """The theorems of files and folders, in the order of file names.
+
+    Arguments:
+        places: Python files, or folders whose ``*.py`` are taken except those that begin with ``_``.
+        pattern: words in ``and``, ``or``, ``not``: which of them, by name, title and file.
+
+    Raises:
+        InputError: a place does not exist or holds no theorem, or the pattern cannot be read.
+    """
+    chosen = _pattern(pattern)
+    found = [one for place in places for file in _files(place) for one in _of(file)]
+    return [one for one in found if chosen(_words(one))]
+
+
+def prove(found: Sequence[Found], report: Callable[[Outcome], None] = lambda outcome: None) -> list[Outcome]:
+    """Prove them all; after Ctrl-C or a timeout those that are left are `undecided`."""
+    outcomes: list[Outcome] = []
+    for one in found:
+        start = time.perf_counter()
+        try:
+            outcome = one.prove()
+        except KeyboardInterrupt:
+            rest = found[len(outcomes) :]
+            return outcomes + [_stopped(other, time.perf_counter() - start) for other in rest]
+        outcomes.append(outcome)
+        report(outcome)
+    return outcomes
+
+
+def _stopped(one: Found, seconds: float) -> Outcome:
+    title, domain = (one.theorem.title, one.theorem.domain) if one.theorem else (str(one.file), "")
+    return Outcome(one.name, title, "undecided", domain, "", seconds, "interrupted before it was decided")
+
+
+def _files(place: Path) -> Iterator[Path]:
+    if place.is_file() and place.suffix == ".py":
+        yield place
+        return
+    if not place.is_dir():
+        msg = f"{str(place)!r} is no folder and no Python file: name a file of theorems or a folder of such"
+        raise InputError(msg)
+    chosen = sorted(file for file in place.glob("*.py") if not file.name.startswith("_"))
+    if not chosen:
+        msg = f"{str(place)!r} holds no Python file: a theorem is a function under `dynamem.theorems.theorem`"
+        raise InputError(msg)
+    yield from chosen
+
+
+def _of(file: Path) -> list[Found]:
+    try:
+        module = _imported(file)
+    except (Exception, SystemExit) as error:
+        return [Found(file, None, cut(f"{type(error).__name__}: {error}"))]
+    theorems = [value for value in vars(module).values() if isinstance(value, Theorem)]
+    own = list({id(one): one for one in theorems if one.argue.__module__ == module.__name__}.values())
+    return [Found(file, one) for one in own] or [Found(file, None, "it defines no theorem")]
+
+
+def _imported(file: Path) -> ModuleType:
+    """The file as a module of its own; its folder can be imported from while it runs."""
+    name = f"_dynamem_theorems_{abs(hash(file.resolve()))}_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        msg = f"{str(file)!r} cannot be imported"
+        raise InputError(msg)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _words(one: Found) -> str:
+    title = one.theorem.title if one.theorem else ""
+    return f"{one.name} {one.file.stem} {title}".lower()
+
+
+def _pattern(text: str) -> Callable[[str], bool]:
+    """``a and not b or c``: each word has to occur; the words bind as in Python, without brackets."""
+    tokens = text.lower().split()
+    if not tokens:
+        return lambda words: True
+    alternatives: list[list[tuple[bool, str]]] = [[]]
+    wanted, ready = True, True
+    for token in tokens:
+        if token == "not" and ready:
+            wanted = not wanted
+        elif token in ("and", "or") and not ready:
+            ready, wanted = True, True
+            alternatives += [[]] if token == "or" else []
+        elif token not in ("and", "or", "not") and ready:
+            alternatives[-1].append((wanted, token))
+            ready = False
+        else:
+            ready = True
+            break
+    if ready:
+        msg = f"-k {text!r} cannot be read: words joined by 'and', 'or', 'not', such as \"d4 or ddim and not euler\""
+        raise InputError(msg)
+    return lambda words: any(all((word in words) is sign for sign, word in group) for group in alternatives)

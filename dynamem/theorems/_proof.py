@@ -1,0 +1,123 @@
+"""Evidence for one statement: identities, signs, numbers of the running code, and witnesses for its hypotheses."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+import sympy
+
+from .._errors import DynamemError
+from ..programs import rational
+from ._field import Field
+from ._signs import Sign
+
+
+Kind = Literal["symbolic", "numerical", "witness", "cited"]
+DIGITS = 40
+TRIES = 3
+
+
+class NotProvedError(DynamemError):
+    """A step of a proof does not hold (``refuted``, with numbers that show it) or was not decided."""
+
+    def __init__(self, message: str, *, refuted: bool) -> None:
+        self.args = (message,)
+        self.refuted = refuted
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What kind of evidence, for what, and the number it comes with ("" for an identity)."""
+
+    kind: Kind
+    name: str
+    detail: str = ""
+
+
+class Proof:
+    """Collects the steps of a proof; a step that does not hold ends it."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.open: list[str] = []
+
+    def zero(self, name: str, *expressions: Any) -> None:
+        """Each expression (or entry of an array) is identically zero, wherever it is defined."""
+        entries = [entry for expression in expressions for entry in np.ravel(np.asarray(expression, object))]
+        for entry in entries:
+            if not Field([entry]).is_zero(entry):
+                raise self._refused(name, entry)
+        self.steps.append(Step("symbolic", name))
+
+    def falls(self, name: str, rate: sympy.Expr, parts: Iterable[Sign]) -> None:
+        """``rate <= 0``: it is identically minus a sum of parts that are non-negative, each for a reason it names."""
+        parts = list(parts)
+        for part in parts:
+            fault = part.fault()
+            if fault is not None:
+                msg = f"{name}: {part.why} does not apply, {fault}"
+                raise NotProvedError(msg, refuted=False)
+        self.zero(name, rate + sympy.Add(*(part.expression for part in parts)))
+
+    def holds(self, name: str, fact: bool) -> None:
+        """A fact that was decided exactly: by SymPy's assumptions, or over rational numbers."""
+        if not fact:
+            msg = f"{name}: does not hold"
+            raise NotProvedError(msg, refuted=True)
+        self.steps.append(Step("symbolic", name))
+
+    def cites(self, *lemmas: str) -> None:
+        """Lemmas, proved in files of their own, that the proof rests on."""
+        self.steps.extend(Step("cited", lemma) for lemma in lemmas)
+
+    def close(self, name: str, left: Any, right: Any, tolerance: float = 1e-9) -> None:
+        """The running code gives the same numbers, to ``tolerance`` relative to the larger of the two and 1."""
+        left, right = np.asarray(left, float), np.asarray(right, float)
+        error = np.abs(left - right) / np.maximum(1.0, np.maximum(np.abs(left), np.abs(right)))
+        worst = float(np.max(error, initial=0.0))
+        if not worst <= tolerance:
+            msg = f"{name}: numbers differ by {worst:.2e} (at most {tolerance:.0e} expected)"
+            raise NotProvedError(msg, refuted=True)
+        self.steps.append(Step("numerical", name, f"{worst:.1e}"))
+
+    def below(self, name: str, values: Any, bound: Any = 0.0, tolerance: float = 1e-9) -> None:
+        """The running code never gives more than ``bound``, beyond ``tolerance``."""
+        excess = float(np.max(np.asarray(values, float) - np.asarray(bound, float)))
+        if not excess <= tolerance:
+            msg = f"{name}: exceeded by {excess:.3e}"
+            raise NotProvedError(msg, refuted=True)
+        self.steps.append(Step("numerical", name, f"{excess:.1e}"))
+
+    def witness(self, name: str, value: Any, above: float = 0.0) -> None:
+        """Without the hypothesis the statement fails: a value of the running code that is greater than ``above``."""
+        value = float(np.asarray(value))
+        if not value > above:
+            msg = f"{name}: {value:.6g} is not above {above:g}, so that the hypothesis is not shown to be needed"
+            raise NotProvedError(msg, refuted=True)
+        self.steps.append(Step("witness", name, f"{value:.6g}"))
+
+    def leaves_open(self, what: str) -> None:
+        """A part of the statement that is not proved: the theorem is then `undecided`, whatever else holds."""
+        self.open.append(what)
+
+    def _refused(self, name: str, entry: sympy.Expr) -> NotProvedError:
+        found = _value_somewhere(entry)
+        if found is None:
+            return NotProvedError(f"{name}: not shown to be zero", refuted=False)
+        value, where = found
+        return NotProvedError(f"{name}: {value:.6g} instead of 0 at {where}", refuted=True)
+
+
+def _value_somewhere(entry: sympy.Expr) -> tuple[float, str] | None:
+    """A value that is surely not zero, at a rational point; None if none is found."""
+    random = np.random.default_rng(0)
+    for _ in range(TRIES):
+        at = {}
+        for symbol in sorted(entry.free_symbols, key=str):
+            low = 0.25 if symbol.is_nonnegative else -1.0
+            at[symbol] = rational(round(float(random.uniform(low, 1.5)) * 64) / 64)
+        value = sympy.N(entry.xreplace(at), DIGITS)
+        if value.is_real and value.is_finite and abs(value) > 10.0**-20:
+            return float(value), ", ".join(f"{symbol}={number}" for symbol, number in at.items())
+    return None
