@@ -24,6 +24,7 @@ from ._record import Theorem as Theorem
 from ._record import theorem as theorem
 from ._signs import Sign as Sign
 from ._signs import divergence as divergence
+from ._signs import log_gap as log_gap
 from ._signs import product as product
 from ._signs import square as square
 from ._symbols import dot as dot

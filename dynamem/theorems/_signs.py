@@ -53,3 +53,9 @@ def divergence(p: Any, q: Any, factor: Any = 1) -> Sign:
     total = sympy.Add(*(a * (sympy.log(a) - sympy.log(b)) for a, b in zip(p, q, strict=True)))
     sums = tuple((f"that weights sum to one ({name})", sympy.Add(*side) - 1) for name, side in (("p", p), ("q", q)))
     return Sign(factor * total, "Gibbs' inequality", sums, (factor, *p, *q))
+
+
+def log_gap(x: sympy.Expr, factor: Any = 1) -> Sign:
+    """``factor (x - 1 - log x)``, non-negative for positive ``x`` (L1); with ``x = e^d`` it is ``e^d - 1 - d``."""
+    factor = sympy.Integer(factor) if isinstance(factor, int) else factor
+    return Sign(factor * (x - 1 - sympy.log(x)), "x - 1 >= log x", (), (factor, x))
