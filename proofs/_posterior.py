@@ -24,7 +24,7 @@ Y, LAM = symbols("y", D), symbols("lam")
 S2 = sympy.exp(-2 * LAM)
 ALPHA, SIGMA = symbols("alpha", positive=True), symbols("sigma", positive=True)
 ALPHA_DOT, SIGMA_DOT, TIME = symbols("alpha_dot"), symbols("sigma_dot"), symbols("t", positive=True)
-INSIDE = {TIME: (0.01, 0.99)}
+INSIDE = {TIME: (1e-6, 1 - 1e-6)}
 JET = (ALPHA, ALPHA_DOT, SIGMA, SIGMA_DOT)
 
 

@@ -67,10 +67,14 @@ def numbers(proof):
     pair = np.array([[0.0, 1.0], [1.0, 0.0]])
     x = np.array([1.0, -1.0])
     once, twice = np.sign(pair @ x), np.sign(pair @ np.sign(pair @ x))
-    proof.witness("synchronous updates 2-cycle: x_2 = x_0 differs from x_1", float((twice == x).all() and (once != x).any()))
+    proof.witness(
+        "synchronous updates 2-cycle: x_2 = x_0 differs from x_1", float((twice == x).all() and (once != x).any())
+    )
     proof.witness("W_ii < 0: one flip raises E", single(np.array([[-3.0, 1.0], [1.0, 0.0]]), np.array([1.0, 1.0])))
     turning = np.array([[0.0, 1.0], [-3.0, 0.0]])
-    proof.witness("W not symmetric: one flip raises E", max(single(turning, x) for x in itertools.product((1.0, -1.0), repeat=2)))
+    proof.witness(
+        "W not symmetric: one flip raises E", max(single(turning, x) for x in itertools.product((1.0, -1.0), repeat=2))
+    )
 
 
 def single(w, x):

@@ -7,12 +7,12 @@ with ``G`` of Gonzalez, of Itoh and Abe, or the mean value of the gradient, and 
 an equation that is not solved exactly.
 """
 
+import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import sympy
 
-import diffrax as dfx
 import dynamem as dm
 from dynamem.theorems import product, square, symbols, theorem, traced
 

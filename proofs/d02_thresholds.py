@@ -61,7 +61,7 @@ def thresholds(proof, *, power=2, own=1):
 def cosine(proof, power):
     """``c = sigma^2``: angles ``p = q o``, ``r = q t`` with ``q = pi/2(1 + o)``, and ``q (1 - t) = pi/2 - p - r``."""
     offset, p, r = symbols("o", positive=True), symbols("angle_p"), symbols("angle_r")
-    made = traced(lambda t, o: parts(dm.Cosine(o), t), TIME, offset, within={**INSIDE, offset: (0.001, 0.1)})
+    made = traced(lambda t, o: parts(dm.Cosine(o), t), TIME, offset, within={**INSIDE, offset: (1e-6, 1.0)})
     half_pi = rational(0.5 * np.pi)
     angle = half_pi / (1 + offset)
     names = {angle * offset: p, angle * TIME: r, angle * TIME + 2 * angle * offset: r + 2 * p}

@@ -228,7 +228,12 @@ class Field:
         rule = _RULES.get(e.func)
         if rule is not None:
             return rule(self, e)
-        if e.is_Symbol or e.is_NumberSymbol or e.is_Derivative or (e.args and all(isinstance(arg, sympy.Expr) for arg in e.args)):
+        if (
+            e.is_Symbol
+            or e.is_NumberSymbol
+            or e.is_Derivative
+            or (e.args and all(isinstance(arg, sympy.Expr) for arg in e.args))
+        ):
             return self._opaque(e)
         msg = f"{e.func.__name__} in {e!s:.80}"
         raise NotAlgebraicError(msg)

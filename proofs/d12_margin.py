@@ -1,0 +1,56 @@
+r"""D12: the margin of any solver. With the step written ``y+ = rho y + (1 - rho) m'``, ``rho = s+/s <= 1``,
+
+    |m' - m|^2 <= Q = |y - m|^2 + 2 s^2 KL   implies   V+ <= V.
+
+By the ledger of D11, and |rho r + (1-rho) e|^2 = rho |r|^2 + (1-rho) |e|^2 - rho (1-rho) |r - e|^2 for ``r = y - m``,
+``e = m' - m``. So clipping ``m'`` to that radius makes any sampler energy-stable.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from _posterior import D, draws, over, path
+
+import dynamem as dm
+from dynamem.theorems import product, square, symbols, theorem
+
+
+@theorem("D12", "A step y+ = rho y + (1-rho) m' with |m'-m|^2 <= |y-m|^2 + 2 s^2 KL never raises V",
+         domain="all N, D, weights, steps and m' (by D11; vectors written at D = 2)")  # fmt: skip
+def margin(proof, *, factor=2, half=2):
+    proof.cites("D11")
+    r, e = symbols("r", D), symbols("e", D)
+    rest, s2, kl, re = (symbols(name, nonnegative=True) for name in ("rest", "s2", "KL", "KL_w"))
+    odds = symbols("odds", nonnegative=True)
+    rho = odds / (1 + odds)  # every rho in [0, 1)
+    landed = rho * r + (1 - rho) * e
+    ledger = (landed @ landed - r @ r) / half - (s2 - rho**2 * s2) * kl - rho**2 * s2 * re
+    slack = r @ r + factor * s2 * kl - e @ e  # Q - |m' - m|^2, not negative by hypothesis
+    bound = ledger + (1 - rho) / 2 * (slack - rest)
+    parts = [square(r - e, rho / (2 * (1 + odds))), product(rho / (1 + odds), s2, kl), product(rho**2, s2, re)]
+    parts.append(product(rest, 1 / (2 * (1 + odds))))
+    proof.falls("V+ - V, with slack = rest >= 0", bound, parts)
+    numbers(proof)
+
+
+def numbers(proof):
+    """Steps at the margin in random directions, and well beyond it."""
+    xi, u, y, lam = draws(256)
+    rng = np.random.default_rng(1)
+    away, rho = rng.normal(size=y.shape), rng.uniform(0.01, 0.99, size=len(lam))
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    before, after = over(lambda *a: values(*a, 1.0), xi, u, y, lam, jnp.asarray(away), jnp.asarray(rho))
+    proof.below("at the margin, 256 draws", after - before)
+    before, after = over(lambda *a: values(*a, 3.0), xi, u, y, lam, jnp.asarray(away), jnp.asarray(rho))
+    proof.witness("three times the margin", (after - before).max())
+
+
+def values(xi, u, y, lam, away, rho, times):
+    """V before and after a step with ``m' = m + times sqrt(Q) away``."""
+    where = path(xi, u)
+    moments, energy = where.law.moments(y, jnp.exp(-lam)), dm.FreeEnergy(where)
+    radius = jnp.sqrt((y - moments.mean) @ (y - moments.mean) + 2 * jnp.exp(-2 * lam) * moments.kl)
+    other = moments.mean + times * radius * away
+    return energy(lam, y), energy(lam - jnp.log(rho), rho * y + (1 - rho) * other)
+
+
+main = margin.prove
