@@ -24,8 +24,11 @@ def rate(matrix, e, x):
     return dm.generator(energy, dm.GradientFlow(energy, matrix))(0.0, x).total
 
 
-@theorem("A1", "Gradient flow descends: dE/dt = -grad E . M grad E <= 0 if M + M^T >= 0",
-         domain="all energies (by their gradient at a point) and all such M; the traced code at D = 3")  # fmt: skip
+@theorem(
+    "A1",
+    "Gradient flow descends: dE/dt = -grad E . M grad E <= 0 if M + M^T >= 0",
+    domain="all energies (by their gradient at a point) and all such M; the traced code at D = 3",
+)
 def gradient_flow(proof, *, factor=1):
     root, turn, e, x = symbols("l", D, D), symbols("a", D, D), symbols("e", D), symbols("x", D)
     matrix = root @ root.T + turn - turn.T

@@ -29,9 +29,12 @@ def rate(activation):
     return function
 
 
-@theorem("A2", "Hopfield's network of 1984 descends if W = W^T and g increases: dE/dt = -tau sum g' u'^2",
-         domain="every increasing g and all D by the chain rule (written at D = 3); the traced code for tanh and sigmoid "
-         "at D = 3, all symmetric W, b, tau")  # fmt: skip
+@theorem(
+    "A2",
+    "Hopfield's network of 1984 descends if W = W^T and g increases: dE/dt = -tau sum g' u'^2",
+    domain="every increasing g and all D by the chain rule (written at D = 3); the traced code for tanh and sigmoid "
+    "at D = 3, all symmetric W, b, tau",
+)
 def hopfield(proof, *, factor=1):
     upper, b, tau, u = symbols("w", D, D), symbols("b", D), symbols("tau", positive=True), symbols("u", D)
     w = np.array([[upper[min(i, j), max(i, j)] for j in range(D)] for i in range(D)], object)

@@ -59,9 +59,12 @@ def rate(w, b, tau, x, sign=1.0):
     return dm.generator(energy, flow)(0.0, x).total, flow.drift(0.0, x, None), jax.hessian(energy.lagrangian)(x)
 
 
-@theorem("A3", "Lagrangian memories descend for convex Lagrangians: dE/dt = -sum tau x'.(Hess L) x'",
-         domain="every L and E_syn by the chain rule (written at D = 2); traced: dynamem's LagrangianFlow and generator on "
-         "two layers of 2 and 3 units written in the proof, all W, b, tau")  # fmt: skip
+@theorem(
+    "A3",
+    "Lagrangian memories descend for convex Lagrangians: dE/dt = -sum tau x'.(Hess L) x'",
+    domain="every L and E_syn by the chain rule (written at D = 2); traced: dynamem's LagrangianFlow and generator "
+    "on two layers of 2 and 3 units written in the proof, all W, b, tau",
+)
 def lagrangian_memory(proof, *, factor=1):
     w, b, tau = symbols("w", SEEN, HIDDEN), symbols("b", SIZE), symbols("tau", positive=True)
     x = symbols("x", SIZE)

@@ -5,8 +5,8 @@ Updates by the sign of the gradient do not raise it for convex F, even if all un
 
     E(x') - E(x) = -sum_i [F(z'_i) - F(z_i) - F'(z_i)(z'_i - z_i)] + grad E . (x' - x),
 
-where the brackets are the gaps to tangents of a convex F, and ``x'_j = -sign(dE/dx_j)`` makes each product non-positive.
-``F(z) = z^3`` is not convex, and its energy rises for some four patterns of five units.
+where the brackets are the gaps to tangents of a convex F, and ``x'_j = -sign(dE/dx_j)`` makes each product
+non-positive. ``F(z) = z^3`` is not convex, and its energy rises for some four patterns of five units.
 """
 
 import itertools
@@ -34,9 +34,12 @@ def change(kind, n):
     return function
 
 
-@theorem("A4", "Dense memories: energy-difference updates never raise E; sign updates do not for convex F",
-         domain="all F (first rule) and all convex C1 F (second), all N, D; the traced code for F = z^2, z^4, exp at "
-         "N = 2, D = 3, whichever units move")  # fmt: skip
+@theorem(
+    "A4",
+    "Dense memories: energy-difference updates never raise E; sign updates do not for convex F",
+    domain="all F (first rule) and all convex C1 F (second), all N, D; the traced code for F = z^2, z^4, exp at N = "
+    "2, D = 3, whichever units move",
+)
 def dense_memory(proof, *, side=1):
     proof.cites("L1")
     up, gap = symbols("E_up"), symbols("gap", nonnegative=True)

@@ -36,8 +36,11 @@ def weights(x, *, norm_bias):
     return terms / sum(terms)
 
 
-@theorem("A5", "Log-sum-exp memory: x+ = x + eta (T - x) gives dE <= -eta (1 - eta/2)|T - x|^2 for 0 < eta <= 2",
-         domain="all N, D and biases by averages; the traced code with and without norm bias at N = 3, D = 2, all beta")  # fmt: skip
+@theorem(
+    "A5",
+    "Log-sum-exp memory: x+ = x + eta (T - x) gives dE <= -eta (1 - eta/2)|T - x|^2 for 0 < eta <= 2",
+    domain="all N, D and biases by averages; the traced code with and without norm bias at N = 3, D = 2, all beta",
+)
 def log_sum_exp(proof, *, half=2, kl=1):
     proof.cites("L1")
     for norm_bias in (True, False):

@@ -28,8 +28,11 @@ def flip(w, x, to):
     return energy(w, dm.Map(lambda z: after)(x)) - energy(w, x), (w @ x)[0]
 
 
-@theorem("A6", "Hopfield 1982: asynchronous updates descend if W = W^T, W_ii >= 0; synchronous ones descend Goles' energy",
-         domain="all symmetric W at D = 3; Goles' for all D; a JAX function written in the proof, through dynamem.Map")  # fmt: skip
+@theorem(
+    "A6",
+    "Hopfield 1982: asynchronous updates descend if W = W^T, W_ii >= 0; synchronous ones descend Goles' energy",
+    domain="all symmetric W at D = 3; Goles' for all D; a JAX function written in the proof, through dynamem.Map",
+)
 def binary(proof, *, half=2, goles=1):
     upper, x, to = symbols("w", D, D), symbols("x", D), symbols("to")
     self_, size = symbols("w_self", nonnegative=True), symbols("size", nonnegative=True)

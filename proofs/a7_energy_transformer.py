@@ -1,11 +1,12 @@
 r"""A7: the Energy Transformer (Hoover et al. 2023, arXiv 2302.07253) descends as a memory with Lagrangians does.
 
-Each token's Lagrangian is that of a LayerNorm with gain ``gamma >= 0``, ``L = D gamma sqrt(sum (x - mean)^2/D + eps) + b.x``:
+Each token's Lagrangian is that of a LayerNorm with gain ``gamma >= 0``, ``L = D gamma sqrt(sum (x - mean)^2/D + eps) +
+b.x``:
 
     v.(Hess L) v = gamma/S^3 (eps |v_c|^2 + (|v_c|^2 |x_c|^2 - (x_c.v_c)^2)/D) >= 0,   S^2 = |x_c|^2/D + eps,
 
-with ``c`` for centred, by Lagrange's identity. The energy is attention plus Hopfield, ``-LSE/beta`` over the other tokens
-and ``-sum relu^2/2`` over memories, in the outputs ``g``; ``tau x' = -dE/dg``.
+with ``c`` for centred, by Lagrange's identity. The energy is attention plus Hopfield, ``-LSE/beta`` over the other
+tokens and ``-sum relu^2/2`` over memories, in the outputs ``g``; ``tau x' = -dE/dg``.
 """
 
 from collections.abc import Callable
@@ -93,9 +94,12 @@ def bend(gamma, eps, b, x, v):
     return v @ jax.jvp(jax.grad(lambda z: norm_lagrangian(gamma, eps, b, z)), (x,), (v,))[1]
 
 
-@theorem("A7", "The Energy Transformer descends: dE/dt = -tau x'.(Hess L) x' <= 0 for a LayerNorm of gain >= 0",
-         domain="all gains and eps > 0, every E_syn (by its slopes), 2 tokens at D = 3; traced through dynamem's "
-         "LagrangianFlow and generator on an energy written in the proof")  # fmt: skip
+@theorem(
+    "A7",
+    "The Energy Transformer descends: dE/dt = -tau x'.(Hess L) x' <= 0 for a LayerNorm of gain >= 0",
+    domain="all gains and eps > 0, every E_syn (by its slopes), 2 tokens at D = 3; traced through dynamem's "
+    "LagrangianFlow and generator on an energy written in the proof",
+)
 def energy_transformer(proof, *, factor=1):
     proof.cites("A3")
     gamma, eps, tau = (symbols(name, positive=True) for name in ("gamma", "eps", "tau"))

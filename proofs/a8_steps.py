@@ -3,8 +3,8 @@ r"""A8: which steps descend: explicit Euler below ``2/L``, discrete gradients at
     E(x - h grad E) <= E(x) - h (1 - L h/2)|grad E|^2      (the descent lemma, for Hess E <= L I),
     y = x - h G(x, y),  G(x, y).(y - x) = E(y) - E(x):     E(y) - E(x) = -|y - x|^2/h - r.(y - x),
 
-with ``G`` of Gonzalez, of Itoh and Abe, or the mean value of the gradient, and ``r`` the residual ``y - x + h G`` over h of
-an equation that is not solved exactly.
+with ``G`` of Gonzalez, of Itoh and Abe, or the mean value of the gradient, and ``r`` the residual ``y - x + h G`` over
+h of an equation that is not solved exactly.
 """
 
 import diffrax as dfx
@@ -31,9 +31,13 @@ def euler(curvature, h, x):
     return energy(0.0, x), energy(0.0, made)
 
 
-@theorem("A8", "Explicit Euler descends for h < 2/L; a discrete-gradient step for every h, the residual charged",
-         domain="Euler: all L-smooth E and D by the descent lemma, the traced step on quadratic E at D = 3; discrete gradients: "
-         "every E (Gonzalez, Itoh-Abe at D = 3), every polynomial E of degree 4 in one variable along the segment (mean value)")  # fmt: skip
+@theorem(
+    "A8",
+    "Explicit Euler descends for h < 2/L; a discrete-gradient step for every h, the residual charged",
+    domain="Euler: all L-smooth E and D by the descent lemma, the traced step on quadratic E at D = 3; discrete "
+    "gradients: every E (Gonzalez, Itoh-Abe at D = 3), every polynomial E of degree 4 in one variable along "
+    "the segment (mean value)",
+)
 def steps(proof, *, two=2):
     slope2, s, z2 = symbols("slope2", positive=True), symbols("s"), symbols("z2", positive=True)
     lemma = sympy.integrate(L * s * z2, (s, 0, 1))  # (grad E(x + s z) - grad E(x)).z <= L s |z|^2

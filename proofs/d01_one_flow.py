@@ -26,8 +26,11 @@ def canonical(xi, u, lam, y):
     return dm.ProbabilityFlow(where).drift(lam, y, None), where.law.denoise(y, jax.numpy.exp(-lam)), retrieved
 
 
-@theorem("D1", "Every linear-Gaussian probability flow is one Hopfield flow: dy/dlam = m - y",
-         domain="all schedules (by their 1-jet), all weights; the traced code at N = 3, D = 2")  # fmt: skip
+@theorem(
+    "D1",
+    "Every linear-Gaussian probability flow is one Hopfield flow: dy/dlam = m - y",
+    domain="all schedules (by their 1-jet), all weights; the traced code at N = 3, D = 2",
+)
 def one_flow(proof, *, rate=1):
     lam = sympy.log(ALPHA / SIGMA)
     drift = traced(own, XI, U, TIME, *JET, ALPHA * Y, within=INSIDE)

@@ -32,9 +32,12 @@ def parts(schedule, t):
     return schedule.alpha(t), schedule.sigma(t), schedule.s(t), schedule.s(t) ** 2 * steep / (steep - schedule.f(t))
 
 
-@theorem("D2", "The density energy rises exactly where tr C > D c(t), a threshold set by the schedule",
-         domain="all schedules (by their 1-jet), all weights; N = 3, D = 2; table: VP, SubVP, VE, EDM, FlowMatching "
-         "for all parameters, Cosine with the exact pi in place of its float")  # fmt: skip
+@theorem(
+    "D2",
+    "The density energy rises exactly where tr C > D c(t), a threshold set by the schedule",
+    domain="all schedules (by their 1-jet), all weights; N = 3, D = 2; table: VP, SubVP, VE, EDM, FlowMatching for "
+    "all parameters, Cosine with the exact pi in place of its float",
+)
 def thresholds(proof, *, power=2, own=1):
     rate, trace = traced(density_rate, XI, U, TIME, *JET, ALPHA * Y, within=INSIDE)
     steep, f = SIGMA_DOT / SIGMA, ALPHA_DOT / ALPHA

@@ -21,8 +21,11 @@ def density_rate(xi, u, lam, y):
     return rate, where.law.moments(y, jnp.exp(-lam)).trace
 
 
-@theorem("D3", "In canonical coordinates the density rises only where lambda_max(C) > s^2, never for s^2 >= R^2/D",
-         domain="lambda_max and R: all N, D (eigenvalues at D = 4); the traced rate at N = 3, D = 2")  # fmt: skip
+@theorem(
+    "D3",
+    "In canonical coordinates the density rises only where lambda_max(C) > s^2, never for s^2 >= R^2/D",
+    domain="lambda_max and R: all N, D (eigenvalues at D = 4); the traced rate at N = 3, D = 2",
+)
 def after_bifurcation(proof, *, factor=1):
     rate, trace = traced(density_rate, XI, U, LAM, Y)
     proof.zero("rate", rate - factor * (trace / S2 - D))

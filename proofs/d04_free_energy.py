@@ -27,8 +27,11 @@ def rates(xi, u, lam, y):
     return energy(lam, y), found.total, found.schedule, slope, hessian, moments.mean, moments.trace, moments.kl
 
 
-@theorem("D4", "The free energy falls along every probability flow: dV/dlam = -|y-m|^2 - 2 s^2 KL <= 0",
-         domain="all N, D, weights and s by averages; the traced code at N = 3, D = 2")  # fmt: skip
+@theorem(
+    "D4",
+    "The free energy falls along every probability flow: dV/dlam = -|y-m|^2 - 2 s^2 KL <= 0",
+    domain="all N, D, weights and s by averages; the traced code at N = 3, D = 2",
+)
 def restoring_energy(proof, *, factor=2, half=HALF):
     proof.cites("L1", "L2")
     value, rate, schedule, slope, hessian, mean, trace, kl = traced(rates, XI, U, LAM, Y)

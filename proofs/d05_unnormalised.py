@@ -28,8 +28,11 @@ def without_temperature(xi, u, lam, y):
     return rate.total, moments.mean, moments.trace
 
 
-@theorem("D5", "Without its prior V rises by 2 s^2 H(w) - |y-m|^2; without its temperature it never falls",
-         domain="all weights and s; the traced code at N = 3, D = 2")  # fmt: skip
+@theorem(
+    "D5",
+    "Without its prior V rises by 2 s^2 H(w) - |y-m|^2; without its temperature it never falls",
+    domain="all weights and s; the traced code at N = 3, D = 2",
+)
 def unnormalised(proof, *, entropy=2, sign=1):
     rate, mean = traced(without_prior, XI, LAM, Y)
     w = [e.xreplace({p: sympy.Integer(1) for p in U[0].free_symbols}) for e in posterior(Y, S2)[0]]

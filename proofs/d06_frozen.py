@@ -25,8 +25,11 @@ def moving_rate():
     return dm.generator(energy, dm.ProbabilityFlow(where))(2.0, jnp.asarray([0.3])).total
 
 
-@theorem("D6", "A frozen energy is descended by its frozen flow, and not by the probability flow",
-         domain="all weights and s; the traced code at N = 3, D = 2; the rise by a witness")  # fmt: skip
+@theorem(
+    "D6",
+    "A frozen energy is descended by its frozen flow, and not by the probability flow",
+    domain="all weights and s; the traced code at N = 3, D = 2; the rise by a witness",
+)
 def frozen(proof, *, rate=1):
     found, mean = traced(frozen_rate, XI, U, LAM, Y)
     proof.zero("rate along the frozen flow", found + rate * dot(Y - mean, Y - mean))

@@ -39,8 +39,11 @@ def euler(schedule):
     return function
 
 
-@theorem("D7", "DDIM never raises the free energy, however coarse: V+ <= V - eta (1 - eta/2)|y-m|^2",
-         domain="all N, D, weights and steps (by D11); the traced step at N = 3, D = 2")  # fmt: skip
+@theorem(
+    "D7",
+    "DDIM never raises the free energy, however coarse: V+ <= V - eta (1 - eta/2)|y-m|^2",
+    domain="all N, D, weights and steps (by D11); the traced step at N = 3, D = 2",
+)
 def ddim(proof, *, half=HALF, one=1):
     proof.cites("D11")
     made, mean = traced(step, XI, U, LAM, Y, H)

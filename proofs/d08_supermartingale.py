@@ -37,8 +37,11 @@ def density(xi, u, t, alpha, alpha_dot, sigma, sigma_dot, x):
     return found, jax.grad(energy, argnums=1)(1 - t, x), schedule.g2(t)
 
 
-@theorem("D8", "V + zeta D s^2/2 is a supermartingale of the reverse SDE: L V_zeta = -(1+zeta)|y-m|^2 - 2 s^2 KL - zeta tr C",
-         domain="all weights, s and zeta > 0; the traced code at N = 3, D = 2; VE and VP by their 1-jets")  # fmt: skip
+@theorem(
+    "D8",
+    "V + zeta D s^2/2 is a supermartingale of the reverse SDE: L V_zeta = -(1+zeta)|y-m|^2 - 2 s^2 KL - zeta tr C",
+    domain="all weights, s and zeta > 0; the traced code at N = 3, D = 2; VE and VP by their 1-jets",
+)
 def supermartingale(proof, *, factor=2, spread=1, half=2):
     proof.cites("L1", "D4")
     found, value, mean, trace, kl = traced(rate, XI, U, ZETA, LAM, Y, ZETA)

@@ -27,8 +27,11 @@ def rates(xi, u, lam, y, other):
     return energy(lam, y), ideal, learned, jnp.trace(jacobian), moments.mean, moments.trace, moments.kl
 
 
-@theorem("D9", "A learned denoiser m' still descends V where |m' - m|^2 <= |y-m|^2 + 2 s^2 KL; dV/dlam = tr C - 2V if m' = m",
-         domain="all weights, s and vectors m'; the traced code at N = 3, D = 2")  # fmt: skip
+@theorem(
+    "D9",
+    "A learned denoiser m' still descends V where |m' - m|^2 <= |y-m|^2 + 2 s^2 KL; dV/dlam = tr C - 2V if m' = m",
+    domain="all weights, s and vectors m'; the traced code at N = 3, D = 2",
+)
 def learned(proof, *, factor=2, margin=1):
     proof.cites("L1")
     value, ideal, found, divergence_, mean, trace, kl = traced(rates, XI, U, LAM, Y, OTHER)

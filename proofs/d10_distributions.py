@@ -1,11 +1,13 @@
-r"""D10: at the level of distributions, ``dKL(q || p)/dlam = -zeta s^2 E_q |grad log(q/p)|^2``, with the ideal m and q << p.
+r"""D10: at the level of distributions the flow conserves KL, and the reverse SDE never raises it.
+
+With the ideal m and q << p, ``dKL(q || p)/dlam = -zeta s^2 E_q |grad log(q/p)|^2``.
 
 Pointwise, for the Fokker-Planck equation ``q' = -div(b q) + nu lap q``, ``nu = zeta s^2``, and any two solutions,
 
     (q log(q/p))' = -div J - nu q |grad log(q/p)|^2,   J = b q log(q/p) - nu [grad q (1 + log(q/p)) - (q/p) grad p],
 
-whose divergence integrates to nothing where ``q`` and ``J`` vanish at infinity. That ``p``, the path's own density, solves
-the equation of the code's reverse SDE is shown on the code. With ``zeta = 0`` KL is conserved.
+whose divergence integrates to nothing where ``q`` and ``J`` vanish at infinity. That ``p``, the path's own density,
+solves the equation of the code's reverse SDE is shown on the code. With ``zeta = 0`` KL is conserved.
 """
 
 import jax
@@ -32,8 +34,12 @@ def own_density(xi, u, zeta, lam, y):
     return -time + spread - flow.drift(lam, y, None) @ slope - nu * curvature, nu
 
 
-@theorem("D10", "dKL(q||p)/dlam = -zeta s^2 E_q |grad log(q/p)|^2: conserved by the flow, never rising along the SDE",
-         domain="any two positive solutions in D = 2, up to a divergence; the path's density on the traced code at N = 3, D = 2")  # fmt: skip
+@theorem(
+    "D10",
+    "dKL(q||p)/dlam = -zeta s^2 E_q |grad log(q/p)|^2: conserved by the flow, never rising along the SDE",
+    domain="any two positive solutions in D = 2, up to a divergence; the path's density on the traced code at N = 3, "
+    "D = 2",
+)
 def distributions(proof, *, factor=1):
     residual, nu_code = traced(own_density, XI, U, ZETA, LAM, Y)
     proof.zero("the path's density solves the SDE's equation", residual)

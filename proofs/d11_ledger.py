@@ -25,8 +25,11 @@ def two_points(xi, u, lam, y, later, to):
     return energy(lam, y), energy(later, to), moments.mean, moments.kl
 
 
-@theorem("D11", "The ledger of any step: V+ = V + |y+-m|^2/2 - |y-m|^2/2 - (s^2-s+^2) KL(w||u) - s+^2 KL(w||w+)",
-         domain="all N, D, weights, y+ and s+ > 0 by averages; the traced code at N = 3, D = 2")  # fmt: skip
+@theorem(
+    "D11",
+    "The ledger of any step: V+ = V + |y+-m|^2/2 - |y-m|^2/2 - (s^2-s+^2) KL(w||u) - s+^2 KL(w||w+)",
+    domain="all N, D, weights, y+ and s+ > 0 by averages; the traced code at N = 3, D = 2",
+)
 def ledger(proof, *, half=HALF, annealing=1, reweighting=1):
     proof.cites("L1")
     before, after, mean, kl = traced(two_points, XI, U, LAM, Y, LATER, TO)

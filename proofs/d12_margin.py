@@ -1,4 +1,6 @@
-r"""D12: the margin of any solver. With the step written ``y+ = rho y + (1 - rho) m'``, ``rho = s+/s <= 1``,
+r"""D12: the margin of any solver.
+
+With the step written ``y+ = rho y + (1 - rho) m'``, ``rho = s+/s <= 1``,
 
     |m' - m|^2 <= Q = |y - m|^2 + 2 s^2 KL   implies   V+ <= V.
 
@@ -14,8 +16,11 @@ import dynamem as dm
 from dynamem.theorems import product, square, symbols, theorem
 
 
-@theorem("D12", "A step y+ = rho y + (1-rho) m' with |m'-m|^2 <= |y-m|^2 + 2 s^2 KL never raises V",
-         domain="all N, D, weights, steps and m' (by D11; vectors written at D = 2)")  # fmt: skip
+@theorem(
+    "D12",
+    "A step y+ = rho y + (1-rho) m' with |m'-m|^2 <= |y-m|^2 + 2 s^2 KL never raises V",
+    domain="all N, D, weights, steps and m' (by D11; vectors written at D = 2)",
+)
 def margin(proof, *, factor=2, half=2):
     proof.cites("D11")
     r, e = symbols("r", D), symbols("e", D)

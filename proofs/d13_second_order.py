@@ -1,17 +1,19 @@
 r"""D13: second-order steps that are energy-stable.
 
-With ``r = y - m``, the denoiser ``m1`` at the DDIM point ``y1 = m + rho1 r`` of ratio ``rho1``, ``delta = m1 - m``, and the step
-``y+ = m + rho r + (1 - rho) theta delta``, the ledger of D11 from y, from y to y1 and from y1 gives three tangents,
+With ``r = y - m``, the denoiser ``m1`` at the DDIM point ``y1 = m + rho1 r`` of ratio ``rho1``, ``delta = m1 - m``,
+and the step ``y+ = m + rho r + (1 - rho) theta delta``, the ledger of D11 from y, from y to y1 and from y1 gives three
+tangents,
 
     V+ <= V + |y+-m|^2/2 - |r|^2/2,   V1 <= V - (1-rho1^2)|r|^2/2,   V+ <= V1 + |y+-m1|^2/2 - |y1-m1|^2/2.
 
-The first with weight ``1 - theta`` and the last two with ``theta`` show it for ``0 <= theta <= 1``, ``rho <= rho1 <= 1``
-(midpoint, exponential Heun). The last two alone, for ``rho1 = rho``, leave
+The first with weight ``1 - theta`` and the last two with ``theta`` show it for ``0 <= theta <= 1``, ``rho <= rho1 <=
+1`` (midpoint, exponential Heun). The last two alone, for ``rho1 = rho``, leave
 
     -(1-rho^2)|r|^2/2 + rho (1-rho) theta r.delta - (1-rho) theta (2 - (1-rho) theta)|delta|^2/2,
 
-which is never positive for ``theta <= 2(1 + rho)``: EDM's Heun has ``theta = 1/2 rho``, hence ``rho >= (sqrt 2 - 1)/2``.
-Between two patterns at low noise it rises for ``rho < 1/5``; whether it does in between is open, and multistep solvers are not treated.
+which is never positive for ``theta <= 2(1 + rho)``: EDM's Heun has ``theta = 1/2 rho``, hence ``rho >= (sqrt 2 -
+1)/2``. Between two patterns at low noise it rises for ``rho < 1/5``; whether it does in between is open, and multistep
+solvers are not treated.
 """
 
 import jax.numpy as jnp
@@ -33,14 +35,14 @@ def norm2(vector):
 
 
 def tangents(rho, rho1, gained):
-    """Bounds of ``V+ - V`` from y and by way of y1, ``y+ = m + rho r + gained``; terms in KL, never positive, left out."""
+    """Bounds of ``V+ - V``, from y and by way of y1, for ``y+ = m + rho r + gained``, without the terms in KL."""
     direct = (norm2(rho * R + gained) - norm2(R)) / 2
     around = -(1 - rho1**2) * norm2(R) / 2 + (norm2(rho * R + gained - DELTA) - norm2(rho1 * R - DELTA)) / 2
     return direct, around
 
 
 def heun(xi, u, lam, h, y):
-    """EDM's Heun step (Karras et al. 2022, algorithm 1) from the drift of the code, with ``x = y`` and ``s`` the time."""
+    """EDM's Heun step (Karras et al. 2022, algorithm 1) from the drift of the code; ``s`` is the time."""
     where = path(xi, u)
     flow, s = dm.ProbabilityFlow(where), jnp.exp(-lam)
     s1 = s * jnp.exp(-h)
@@ -50,8 +52,11 @@ def heun(xi, u, lam, h, y):
     return y + (s1 - s) * (first + second) / 2, where.law.denoise(y, s), where.law.denoise(euler, s1)
 
 
-@theorem("D13", "Second-order steps: midpoint and exponential Heun are energy-stable; EDM's Heun is for s+/s >= (sqrt 2 - 1)/2",
-         domain="all N, D, weights and steps (by D11; vectors written at D = 2); Heun's form traced at N = 3, D = 2")  # fmt: skip
+@theorem(
+    "D13",
+    "Second-order steps: midpoint and exponential Heun are energy-stable; EDM's Heun is for s+/s >= (sqrt 2 - 1)/2",
+    domain="all N, D, weights and steps (by D11; vectors written at D = 2); Heun's form traced at N = 3, D = 2",
+)
 def second_order(proof, *, one=1, two=2):
     proof.cites("D11")
     rho = NEAR / (1 + NEAR)  # in [0, 1)

@@ -1,4 +1,6 @@
-r"""D14: the discrete supermartingale. For ``y+ = m + a (y - m) + n z``, ``z ~ N(0, I)``, ``|a| <= 1``, ``n^2 <= zeta (s^2 - s+^2)``,
+r"""D14: the discrete supermartingale.
+
+For ``y+ = m + a (y - m) + n z``, ``z ~ N(0, I)``, ``|a| <= 1``, ``n^2 <= zeta (s^2 - s+^2)``,
 
     E V_zeta+ <= V_zeta.
 
@@ -38,8 +40,12 @@ class Increment(dfx.AbstractPath):
         return self.value
 
 
-@theorem("D14", "E V_zeta+ <= V_zeta for y+ = m + a(y-m) + n z with |a| <= 1, n^2 <= zeta (s^2 - s+^2): DDPM, DDIM(eta)",
-         domain="all N, D, weights and such steps (by D11; vectors at D = 2); DDIM(eta) traced at N = 3, D = 2, eta in (0, 1]")  # fmt: skip
+@theorem(
+    "D14",
+    "E V_zeta+ <= V_zeta for y+ = m + a(y-m) + n z with |a| <= 1, n^2 <= zeta (s^2 - s+^2): DDPM, DDIM(eta)",
+    domain="all N, D, weights and such steps (by D11; vectors at D = 2); DDIM(eta) traced at N = 3, D = 2, eta in "
+    "(0, 1]",
+)
 def discrete(proof, *, factor=1, half=2):
     proof.cites("D11")
     r, z, a, n = symbols("r", D), symbols("z", D), symbols("a"), symbols("n")
@@ -62,7 +68,7 @@ def gaussian_mean(expression, z):
 
 
 def of_ddim(proof):
-    """``a = rho sqrt(1 - eta^2 (1 - rho^2))`` and ``n^2 = eta^2 s+^2 (1 - rho^2)``, which is ``zeta (s^2 - s+^2) rho^2``."""
+    """``a = rho sqrt(1 - eta^2 (1 - rho^2))`` and ``n^2 = eta^2 s+^2 (1 - rho^2) = rho^2 eta^2 (s^2 - s+^2)``."""
     h, root, z = symbols("h", positive=True), symbols("root"), symbols("z", D)
     noisy, mean = traced(step, XI, U, LAM, h, root, Y, z * sympy.sqrt(h))
     plain, _ = traced(step, XI, U, LAM, h, root, Y, [0] * D)

@@ -2,8 +2,9 @@ r"""D15: for churn 1 each posterior weight is a martingale, so ``P(end at xi_i) 
 
     L w_i = 0,    L H(w) = -tr C/s^2,    along the flow  w_i' = (w_i/s^2)[(y-m).(xi_i-m) - |xi_i-m|^2 + tr C].
 
-A bounded martingale that ends in 0 or 1 is the probability of ending in 1; and by Ville's inequality for ``1 - w_i``, once
-``w_i >= 1 - delta``, the probability that it ever reaches ``1/2`` again is at most ``2 delta``. Both are cited, not proved here.
+A bounded martingale that ends in 0 or 1 is the probability of ending in 1; and by Ville's inequality for ``1 - w_i``,
+once ``w_i >= 1 - delta``, the probability that it ever reaches ``1/2`` again is at most ``2 delta``. Both are cited,
+not proved here.
 """
 
 import jax
@@ -38,8 +39,11 @@ def rates(xi, u, lam, y):
     return dm.generator(first, noisy)(lam, y).total, dm.generator(first, flow)(lam, y).total, mixed, moments
 
 
-@theorem("D15", "For churn 1 the posterior weights are martingales (L w_i = 0) and L H(w) = -tr C/s^2",
-         domain="all weights, states and s; the traced generator at N = 3, D = 2; optional stopping and Ville cited")  # fmt: skip
+@theorem(
+    "D15",
+    "For churn 1 the posterior weights are martingales (L w_i = 0) and L H(w) = -tr C/s^2",
+    domain="all weights, states and s; the traced generator at N = 3, D = 2; optional stopping and Ville cited",
+)
 def commitment(proof, *, spread=1, churn=1):
     still, along, entropy, moments = traced(rates, XI, U, LAM, Y)
     w, _ = posterior(Y, S2)

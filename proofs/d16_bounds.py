@@ -26,9 +26,12 @@ def values(xi, u, lam, y):
     return energy(lam, y), dm.DensityEnergy(where)(lam, y), ratio, jacobian, where.law.moments(y, jnp.exp(-lam))
 
 
-@theorem("D16", "min d/2 <= V <= min(d_i/2 + s^2 log 1/u_i); V/s^2 never falls; E V = s^2 (D/2 + I); trajectories part slowly",
-         domain="all N, D (bounds written at N = 3, Popoviciu at N = 4); the traced code at N = 3, D = 2; Gronwall and the "
-         "entropy of a Gaussian cited")  # fmt: skip
+@theorem(
+    "D16",
+    "min d/2 <= V <= min(d_i/2 + s^2 log 1/u_i); V/s^2 never falls; E V = s^2 (D/2 + I); trajectories part slowly",
+    domain="all N, D (bounds written at N = 3, Popoviciu at N = 4); the traced code at N = 3, D = 2; Gronwall and "
+    "the entropy of a Gaussian cited",
+)
 def bounds(proof, *, quarter=4, half=2):
     proof.cites("L1")
     _, density, ratio, jacobian, moments = found = traced(values, XI, U, LAM, Y)

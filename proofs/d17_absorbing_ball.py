@@ -5,8 +5,8 @@ With ``Delta_ij = |xi_i - xi_j|``, ``r < min_j Delta_ij/2``, ``|y - xi_i| <= r``
     d_j - d_i = Delta_ij^2 - 2 (y - xi_i).(xi_j - xi_i) >= Delta_ij (Delta_ij - 2r),
     |m - xi_i| <= sum_{j != i} w_j Delta_ij <= sum_{j != i} (u_j/u_i) Delta_ij exp(-Delta_ij (Delta_ij - 2r)/2s^2),
 
-so m lies in the ball if that sum is at most r, and it falls with s; a convex body that holds m holds ``y + eta (m - y)``. Uniform
-prior, ``r = Delta/4``: it suffices that ``s^2 <= Delta^2/(4 log 4(N - 1))``.
+so m lies in the ball if that sum is at most r, and it falls with s; a convex body that holds m holds ``y + eta (m -
+y)``. Uniform prior, ``r = Delta/4``: it suffices that ``s^2 <= Delta^2/(4 log 4(N - 1))``.
 """
 
 import jax.numpy as jnp
@@ -20,8 +20,11 @@ from dynamem.theorems import dot, product, square, symbols, theorem
 S2 = symbols("s2", positive=True)
 
 
-@theorem("D17", "At low noise the ball B(xi_i, r) is absorbing for the flow and for every DDIM; s^2 <= Delta^2/(4 log 4(N-1))",
-         domain="all N, D, weights (written at N = 3, D = 2; the monotone step for all N >= 2)")  # fmt: skip
+@theorem(
+    "D17",
+    "At low noise the ball B(xi_i, r) is absorbing for the flow and for every DDIM; s^2 <= Delta^2/(4 log 4(N-1))",
+    domain="all N, D, weights (written at N = 3, D = 2; the monotone step for all N >= 2)",
+)
 def absorbing(proof, *, two=2, four=4):
     away, apart = Y - XI[0], XI[1] - XI[0]
     far, near = dot(Y - XI[1], Y - XI[1]), dot(away, away)
@@ -29,8 +32,8 @@ def absorbing(proof, *, two=2, four=4):
     r, extra, delta = symbols("r", positive=True), symbols("extra", nonnegative=True), symbols("Delta", positive=True)
     cauchy = dot(away, away) * dot(apart, apart) - dot(away, apart) ** 2
     proof.falls("Cauchy-Schwarz", -cauchy, [square([away[0] * apart[1] - away[1] * apart[0]])])
-    proof.falls("(y - xi_i).(xi_j - xi_i) = r Delta - extra", -(delta**2 - two * (r * delta - extra)) + delta * (delta - 2 * r),
-                [product(2 * extra)])  # fmt: skip
+    gained = delta**2 - two * (r * delta - extra)  # (y - xi_i).(xi_j - xi_i) = r Delta - extra
+    proof.falls("d_j - d_i >= Delta (Delta - 2r)", delta * (delta - 2 * r) - gained, [product(2 * extra)])
     w, _ = posterior(Y, S2)
     mean = w @ XI
     proof.zero("m - xi_i", mean - XI[0] - sum(w[j] * (XI[j] - XI[0]) for j in (1, 2)))
@@ -57,7 +60,7 @@ def inside(proof, r):
 
 
 def uniform(proof, four):
-    """``x exp(-x (x - Delta/2)/2s^2)`` falls for ``x >= Delta`` if ``4 s^2 <= 3 Delta^2``, and the sum is then at most r."""
+    """``x exp(-x (x - Delta/2)/2s^2)`` falls for ``x >= Delta`` if ``4s^2 <= 3 Delta^2``; then the sum is at most r."""
     delta, more, s2 = symbols("Delta", positive=True), symbols("more", nonnegative=True), symbols("s2", positive=True)
     x = symbols("x", positive=True)
     slope = sympy.diff(sympy.log(x) - x * (x - delta / 2) / (2 * s2), x)
@@ -72,7 +75,7 @@ def uniform(proof, four):
     shown = delta / 4 * (1 - 1 / (1 + grown))
     total = total.xreplace({slack: sympy.log(1 + grown)})
     proof.falls("sum <= Delta/4", total - delta / 4, [product(sympy.factor(shown))])
-    proof.holds("4 log 4(N-1) >= 4/3 for N >= 2, as log 4 > 1/3: e < 64", sympy.E < 64)
+    proof.holds("4 log 4(N-1) >= 4/3 for N >= 2, as log 4 > 1/3: e < 64", bool(sympy.E < 64))
 
 
 def numbers(proof):

@@ -1,6 +1,7 @@
 r"""D18: energy-parametrised networks whose samplers are energy-stable by construction.
 
-If ``G = V - |y|^2/2`` is jointly concave in ``(y, s^2)`` and ``K = dV/d(s^2) >= 0``, then with ``m = y - grad V`` the tangent of G gives
+If ``G = V - |y|^2/2`` is jointly concave in ``(y, s^2)`` and ``K = dV/d(s^2) >= 0``, then with ``m = y - grad V`` the
+tangent of G gives
 
     V+ <= V + |y+ - m|^2/2 - |y - m|^2/2 - (s^2 - s+^2) K,
 
@@ -15,8 +16,12 @@ import dynamem as dm
 from dynamem.theorems import product, square, symbols, theorem
 
 
-@theorem("D18", "If V - |y|^2/2 is jointly concave in (y, s^2) and V does not fall in s, then D7, D12 and D13 hold with m = y - grad V",
-         domain="every such differentiable V, all D (vectors written at D = 2)")  # fmt: skip
+@theorem(
+    "D18",
+    "If V - |y|^2/2 is jointly concave in (y, s^2) and V does not fall in s, then D7, D12 and D13 hold with m "
+    "= y - grad V",
+    domain="every such differentiable V, all D (vectors written at D = 2)",
+)
 def energy_networks(proof, *, half=2, sign=1):
     proof.cites("D12", "D13")
     y, to, slope = symbols("y", D), symbols("to", D), symbols("grad", D)

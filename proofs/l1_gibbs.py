@@ -10,7 +10,11 @@ import sympy
 from dynamem.theorems import product, symbols, theorem
 
 
-@theorem("L1", "Gibbs' inequality: KL(w || v) >= 0", domain="all N (the sum at N = 4), all positive weights")
+@theorem(
+    "L1",
+    "Gibbs' inequality: KL(w || v) >= 0",
+    domain="all N (the sum at N = 4), all positive weights",
+)
 def gibbs(proof, *, shift=1):
     x = symbols("x", positive=True)
     f = x - shift - sympy.log(x)

@@ -8,7 +8,11 @@ import sympy
 from dynamem.theorems import symbols, theorem
 
 
-@theorem("L2", "d log Z = E dh, and d E f = E df + Cov(f, dh)", domain="all N, by symbolic sums")
+@theorem(
+    "L2",
+    "d log Z = E dh, and d E f = E df + Cov(f, dh)",
+    domain="all N, by symbolic sums",
+)
 def averages(proof, *, sign=1):
     t, i = sympy.Symbol("t", real=True), sympy.Symbol("i", integer=True)
     n, u = sympy.Symbol("n", integer=True, positive=True), sympy.IndexedBase("u", real=True)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .._errors import InputError
-from . import _audit, _list
+from . import _audit, _list, _prove
 from ._messages import complain, one_line
 
 
@@ -31,7 +31,7 @@ GRACE = 1.0  # seconds that threads get to end by themselves after Ctrl-C
 EPILOG = """\
 exit codes:
   0    the run finished (verdicts do not matter, unless --expect names one)
-  1    --expect: a row is broken or on a weaker rung than expected
+  1    --expect: a row is broken or on a weaker rung than expected; prove: not all are proved
   2    usage or input error, found before anything is computed or written; or a full disk
   3    --expect: a row is undecided
   4    --expect: a row failed
@@ -79,6 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, title="commands")
     _audit.register(commands)
     _list.register(commands)
+    _prove.register(commands)
     return parser
 
 

@@ -10,6 +10,7 @@ The constants of a statement are keyword arguments, so that a test can move each
 `prove` runs files and folders of such functions and returns one `Outcome` for each.
 """
 
+from ._collect import STOPPED as STOPPED
 from ._collect import Found as Found
 from ._collect import collect as collect
 from ._collect import library as library

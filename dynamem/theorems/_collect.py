@@ -2,15 +2,21 @@
 
 import dataclasses
 import importlib.util
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
 from .._errors import InputError
 from ._record import Outcome, Theorem, cut
+
+
+STOPPED = "interrupted before it was decided"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,24 +60,67 @@ def collect(places: Sequence[Path], pattern: str = "") -> list[Found]:
     return [one for one in found if chosen(_words(one))]
 
 
-def prove(found: Sequence[Found], report: Callable[[Outcome], None] = lambda outcome: None) -> list[Outcome]:
-    """Prove them all; after Ctrl-C or a timeout those that are left are `undecided`."""
+def prove(
+    found: Sequence[Found], report: Callable[[Outcome], None] = lambda outcome: None, *, budget_s: float | None = None
+) -> list[Outcome]:
+    """Prove them all; after Ctrl-C, and beyond the budget, those that are left are `undecided`.
+
+    Arguments:
+        found: what `collect` found.
+        report: called with each outcome as it comes.
+        budget_s: seconds for all of them. In the main thread a proof that runs when it is spent is stopped.
+    """
     outcomes: list[Outcome] = []
+    end = float("inf") if budget_s is None else time.monotonic() + budget_s
     for one in found:
-        start = time.perf_counter()
+        left = end - time.monotonic()
         try:
-            outcome = one.prove()
+            with _alarm(left):
+                outcome = one.prove() if left > 0 else _stopped(one, f"the {budget_s:g} s for all theorems were spent")
         except KeyboardInterrupt:
-            rest = found[len(outcomes) :]
-            return outcomes + [_stopped(other, time.perf_counter() - start) for other in rest]
+            return outcomes + [_stopped(other, STOPPED) for other in found[len(outcomes) :]]
         outcomes.append(outcome)
         report(outcome)
+    return _resting(outcomes, report)
+
+
+def _resting(outcomes: list[Outcome], report: Callable[[Outcome], None]) -> list[Outcome]:
+    """A theorem that cites one that was tried and not proved is `undecided`, and so on up."""
+    bad = {one.name: one.status for one in outcomes if one.status != "proved"}
+    for place, one in enumerate(outcomes):
+        broken = [step.name for step in one.steps if step.kind == "cited" and step.name in bad]
+        if one.status == "proved" and broken:
+            reason = f"rests on {broken[0]}, which is {bad[broken[0]]}"
+            outcomes[place] = dataclasses.replace(one, status="undecided", reason=reason)
+            report(outcomes[place])
+            return _resting(outcomes, report)
     return outcomes
 
 
-def _stopped(one: Found, seconds: float) -> Outcome:
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """Raise `TimeoutError` in the block after so many seconds, where the system and the thread allow it."""
+    able = 0 < seconds < float("inf") and threading.current_thread() is threading.main_thread()
+    if not able or sys.platform == "win32":
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        msg = "the time for all theorems was spent"
+        raise TimeoutError(msg)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _stopped(one: Found, why: str) -> Outcome:
     title, domain = (one.theorem.title, one.theorem.domain) if one.theorem else (str(one.file), "")
-    return Outcome(one.name, title, "undecided", domain, "", seconds, "interrupted before it was decided")
+    return Outcome(one.name, title, "undecided", domain, "", 0.0, why)
 
 
 def _files(place: Path) -> Iterator[Path]:
@@ -100,18 +149,22 @@ def _of(file: Path) -> list[Found]:
 
 def _imported(file: Path) -> ModuleType:
     """The file as a module of its own; its folder can be imported from while it runs."""
-    name = f"_dynamem_theorems_{abs(hash(file.resolve()))}_{file.stem}"
+    name, folder = f"_dynamem_theorems_{abs(hash(file.resolve()))}_{file.stem}", file.resolve().parent
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         msg = f"{str(file)!r} cannot be imported"
         raise InputError(msg)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(file.resolve().parent))
+    sys.path.insert(0, str(folder))
+    before = set(sys.modules)
     try:
         spec.loader.exec_module(module)
     finally:
-        sys.path.pop(0)
+        sys.path.remove(str(folder))
+        for other in set(sys.modules) - before:  # a neighbour of this file is none of another folder's
+            if Path(getattr(sys.modules[other], "__file__", None) or "/").parent == folder:
+                del sys.modules[other]
     return module
 
 

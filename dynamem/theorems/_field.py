@@ -181,7 +181,7 @@ class Field:
         least = [min(column) for column in zip(*num.monoms(), strict=True)]
         for place, power in enumerate(least):
             if power:
-                num, parts[place] = num / self.factors[place] ** power, power
+                num, parts[place] = num / self.factors[place] ** power, int(power)
         for place in range(self.room, len(self.factors)):
             while not num.is_constant():
                 try:
@@ -189,7 +189,7 @@ class Field:
                 except Exception:
                     break
                 parts[place] = parts.get(place, 0) + 1
-        scale = num.leading_coefficient()
+        scale = fmpq(num.leading_coefficient())
         if not num.is_constant():
             self.factors.append(num * (1 / scale))
             parts[len(self.factors) - 1] = 1
