@@ -11,7 +11,7 @@ from tests import guards
 
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE, TESTS = ROOT / "dynamem", ROOT / "tests"
+PACKAGE, TESTS, PROOFS = ROOT / "dynamem", ROOT / "tests", ROOT / "proofs"
 
 LONG_BODY = "def f():\n    '''Doc.'''\n" + "    x = 1\n" * 41
 OPEN = "import abc\nclass AbstractA:\n    @abc.abstractmethod\n    def go(self): ...\n"
@@ -20,7 +20,11 @@ OPEN = "import abc\nclass AbstractA:\n    @abc.abstractmethod\n    def go(self):
 GUARDS = [
     (guards.long_files, PACKAGE, "a.py", "x = 1\n" * 401),
     (guards.long_files, TESTS, "deep/a.py", "x = 1\n" * 401),
+    (guards.long_files, PROOFS, "a.py", "x = 1\n" * 401),
     (guards.long_functions, PACKAGE, "a.py", LONG_BODY),
+    (guards.long_functions, PROOFS, "a.py", LONG_BODY),
+    (guards.inheritance_tricks, PROOFS, "a.py", "ok = hasattr(1, 'real')\n"),
+    (guards.executes_text, PROOFS, "a.py", "eval('1')\n"),
     (guards.inheritance_tricks, PACKAGE, "a.py", "class A:\n    def f(self):\n        return super().f()\n"),
     (guards.inheritance_tricks, PACKAGE, "a.py", "ok = hasattr(1, 'real')\n"),
     (guards.neither_abstract_nor_final, PACKAGE, "a.py", "class A: ...\nclass B(A): ...\n"),

@@ -46,7 +46,7 @@ def unknown(count, wide=ANYWHERE):
 
 
 def mismatches(op, rule, seeds=3):
-    """How often the rule's expressions, at random rational points, are not what balls find; and how many were compared."""
+    """How often the rule's expressions, at random rational points, are not what balls find; and of how many."""
     wrong = compared = 0
     for seed in range(seeds):
         random = np.random.default_rng(seed)

@@ -1,7 +1,11 @@
 """Theorems: exact tests for zero, signs and their premises, proofs that can fail, and the collector."""
 
 import json
+import os
+import subprocess
+import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +214,20 @@ def test_all_of_it_takes_less_than_five_minutes(tmp_path):
     rows = json.loads((tmp_path / "p.json").read_text())["theorems"]
     assert sorted(row["name"] for row in rows) == sorted(NAMES)
     assert {row["status"] for row in rows} == {"proved"}
+
+
+def test_the_wheel_carries_the_theorems(tmp_path):
+    """Installed, without the repository beside it, `library` finds the folder inside the package."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path / "site")
+    code = "from dynamem.theorems import collect, library as l; print(l(), *(one.name for one in collect([l()], 'l1')))"
+    env = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [str(tmp_path / "site" / "dynamem" / "theorems" / "library"), "L1"]
 
 
 # ----------------------------------------------------------------- the collector
