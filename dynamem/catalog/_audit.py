@@ -16,9 +16,11 @@ import jax.random as jr
 from .._errors import InputError
 from ..diffusion import Empirical
 from ..lyapunov import Trajectory
+from ..theorems import prove_named
 from . import _diffusion, _systems
 from ._audit_types import Audit
 from ._claims import claims_of
+from ._climb import climb, theorems_of
 from ._figures import figures_of
 from ._memories import memory
 from ._names import DYNAMICS, system_names
@@ -58,6 +60,8 @@ def run_audit(options: AuditOptions, progress: Callable[[str, int, int], None]) 
     ordered = sorted(parts, key=lambda part: ["", *DYNAMICS].index(part.dynamics))
     rows = [row for part in ordered for row in part.rows]
     errors = [part.error for part in ordered if part.error]
+    if options.prove:
+        errors += climb(rows, prove_named(theorems_of(rows)))
     return Audit(rows, environment(options), claims_of(odes, sdes), figures, errors)
 
 

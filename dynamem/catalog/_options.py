@@ -27,6 +27,7 @@ class AuditOptions:
         systems: names of `system_names` or ``module:attribute``; empty for all built-in ones.
         s_start: noise level at which sampling starts.
         s_end: noise level at which it ends.
+        prove: prove the theorems that cover rows, which then climb from ``holds`` to ``proved``.
     """
 
     data: DataSet
@@ -36,3 +37,4 @@ class AuditOptions:
     systems: tuple[str, ...] = ()
     s_start: float = 20.0
     s_end: float = 0.05
+    prove: bool = False

@@ -37,6 +37,8 @@ def register(commands: argparse._SubParsersAction) -> None:
     what.add_argument("--states", metavar="N", type=int,
                       help=f"start states of each row (default: {STATES}, with --quick {QUICK_STATES})")  # fmt: skip
     what.add_argument("--seed", metavar="S", type=int, default=0, help="seed of all random numbers (default: 0)")
+    what.add_argument("--prove", action="store_true", help="prove the theorems that cover rows (half a minute more): "
+                      "those that hold then say proved")  # fmt: skip
     what.add_argument("--quick", action="store_true", help="fewer states and a coarser report, for a first look")
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write all rows for machines")
@@ -92,6 +94,7 @@ def _compute(args: argparse.Namespace, data: Any, states: int) -> Any:
         states=states,
         seed=args.seed,
         quick=args.quick,
+        prove=args.prove,
         systems=tuple(dict.fromkeys(args.system)),
     )
     with progress(verbose=args.verbose) as report:

@@ -15,6 +15,7 @@ from ._collect import Found as Found
 from ._collect import collect as collect
 from ._collect import library as library
 from ._collect import prove as prove
+from ._collect import prove_named as prove_named
 from ._field import Field as Field
 from ._field import NotAlgebraicError as NotAlgebraicError
 from ._proof import NotProvedError as NotProvedError

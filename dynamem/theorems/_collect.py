@@ -97,6 +97,19 @@ def _resting(outcomes: list[Outcome], report: Callable[[Outcome], None]) -> list
     return outcomes
 
 
+def prove_named(names: Sequence[str]) -> dict[str, Outcome]:
+    """Outcomes of dynamem's own theorems of these names, and of those that they cite."""
+    known = {one.name: one for one in collect([library()])}
+    made: dict[str, Outcome] = {}
+    waiting = [name for name in names if name in known]
+    while waiting:
+        name = waiting.pop()
+        if name not in made:
+            made[name] = known[name].prove()
+            waiting += [step.name for step in made[name].steps if step.kind == "cited"]
+    return {one.name: one for one in _resting(list(made.values()), lambda _: None)}
+
+
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
     """Raise `TimeoutError` in the block after so many seconds, where the system and the thread allow it."""
