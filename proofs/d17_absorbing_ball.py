@@ -90,7 +90,7 @@ def numbers(proof):
 
 def excess(xi, u, away, times):
     """``|m - xi_1| - Delta/4`` for a state on the edge, at ``times`` the largest s of D17."""
-    delta = jnp.sqrt(jnp.min(jnp.sum((xi[1:] - xi[0]) ** 2, axis=1)))
+    delta = jnp.sqrt(jnp.min(jnp.sum((xi[1:] - xi[:1]) ** 2, axis=1)))
     s = times * delta / jnp.sqrt(4 * jnp.log(4.0 * (xi.shape[0] - 1)))
     mean = path(xi, u).law.denoise(xi[0] + delta / 4 * away, s)
     return jnp.linalg.norm(mean - xi[0]) - delta / 4
