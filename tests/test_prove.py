@@ -91,6 +91,12 @@ def test_a_verdict_says_what_was_shown_and_where():
     assert everywhere.region.startswith("all x0, x1, 0 constraints")
 
 
+@pytest.mark.parametrize("decide", [dm.prove, dm.certify])
+def test_a_coordinate_may_be_fixed(decide):
+    verdict = decide(square, ode(lambda x: jnp.stack([x[1], -x[0]])), box=vector([(0.0, 1.0), (0.5, 0.5)]))
+    assert verdict.status == "proved"
+
+
 def binary(update):
     weights = vector([[0.0, -3.0, -2.0], [-3.0, 0.0, -2.0], [-2.0, -2.0, 0.0]])
     states = [lambda t, s, place=place: 1.0 - s[place] ** 2 for place in range(3)]
