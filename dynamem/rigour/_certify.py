@@ -32,6 +32,7 @@ def certify(
     constraints: Sequence[Callable] = (),
     claim: str | tuple[str, float] = "nonincrease",
     budget_s: float = 20.0,
+    algebra: bool = True,
 ) -> Verdict:
     """Has the rate of an energy one sign all over a region?
 
@@ -43,6 +44,8 @@ def certify(
         claim: "nonincrease" (``LE <= 0``), "strict_decrease" (``LE < 0``), "positive" (``E > 0``) or ``("rate", r)``
             (``LE + r E <= 0``); for a map ``E(f(x)) - E(x)`` stands in the place of ``LE``.
         budget_s: seconds.
+        algebra: whether exact algebra is tried where boxes leave something open for some seconds: a proof is stronger
+            than a certificate, but cannot be replayed by `verify`.
 
     Returns:
         ``certified`` with a certificate in ``evidence["certificate"]``, ``broken`` with a witness, ``failed`` where the
@@ -58,7 +61,7 @@ def certify(
     region = region_of(box, bounded=True)
     asked = question(energy, flow, len(region), constraints, claim)
     ladder = Ladder(asked, region)
-    found, settled = _climb(ladder, region, deadline, budget_s)
+    found, settled = _climb(ladder, region, deadline, algebra=algebra)
     where, evidence = where_of(asked, region), {"claim": asked.words, **_counts(found)}
     if settled is None:
         return _by_boxes(found, asked, region, where, evidence)
@@ -69,7 +72,9 @@ def certify(
     return Verdict(settled.status, settled.reason, where, 0.0, witness, evidence | settled.evidence)
 
 
-def _climb(ladder: Ladder, region: np.ndarray, deadline: float, budget_s: float) -> tuple[Found | None, Settled | None]:
+def _climb(
+    ladder: Ladder, region: np.ndarray, deadline: float, *, algebra: bool
+) -> tuple[Found | None, Settled | None]:
     """Point by point, boxes, algebra, boxes again: until something settles it, or the time is spent."""
 
     def search(seconds: float) -> Found:
@@ -80,8 +85,9 @@ def _climb(ladder: Ladder, region: np.ndarray, deadline: float, budget_s: float)
         settled = ladder.finite()
         if settled is not None:
             return None, settled
-        found = search(min(BOXES_S, BOXES_SHARE * budget_s))
-        if _open(found) and not found.interrupted:
+        left = deadline - time.monotonic()
+        found = search(min(BOXES_S, BOXES_SHARE * left) if algebra else left)
+        if algebra and _open(found) and not found.interrupted:
             now = time.monotonic()
             settled = ladder.climb(now + ALGEBRA_SHARE * max(deadline - now, 0.0))
             if settled is None:
