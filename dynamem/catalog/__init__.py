@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ._names import system_names as system_names
     from ._options import AuditOptions as AuditOptions
     from ._options import DataSet as DataSet
+    from ._subject import Subject as Subject
+    from ._subject import subject as subject
     from ._system import System as System
     from ._system import load_system as load_system
 
@@ -19,9 +21,11 @@ _MODULES = {
     "Audit": "_audit_types",
     "AuditOptions": "_options",
     "DataSet": "_options",
+    "Subject": "_subject",
     "System": "_system",
     "load_system": "_system",
     "run_audit": "_audit",
+    "subject": "_subject",
     "system_names": "_names",
 }
 

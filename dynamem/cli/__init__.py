@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .._errors import InputError
-from . import _audit, _list, _prove
+from . import _audit, _certify, _list, _prove, _verify
 from ._messages import complain, one_line
 
 
@@ -31,8 +31,10 @@ GRACE = 1.0  # seconds that threads get to end by themselves after Ctrl-C
 EPILOG = """\
 exit codes:
   0    the run finished (verdicts do not matter, unless --expect names one)
-  1    --expect: a row is broken or on a weaker rung than expected; prove: not all are proved
-  2    usage or input error, found before anything is computed or written; or a full disk
+  1    --expect: a row is broken or on a weaker rung than expected; prove: not all are proved;
+       verify: the certificate does not replay
+  2    usage or input error, found before anything is computed or written; or a full disk;
+       verify: the file is no certificate
   3    --expect: a row is undecided
   4    --expect: a row failed
   70   a defect of dynamem, with a traceback
@@ -80,6 +82,8 @@ def make_parser() -> argparse.ArgumentParser:
     _audit.register(commands)
     _list.register(commands)
     _prove.register(commands)
+    _certify.register(commands)
+    _verify.register(commands)
     return parser
 
 

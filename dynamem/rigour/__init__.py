@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
+    from ._affine import plane as plane
     from ._certify import certify as certify
     from ._prove import prove as prove
     from ._verify import Unreadable as Unreadable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "certify": "_certify",
+    "plane": "_affine",
     "prove": "_prove",
     "Unreadable": "_verify",
     "verify": "_verify",

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._types import EnergyFn
 from ..lyapunov import Verdict
+from ._affine import affine_of
 from ._certificate import certificate
 from ._ladder import Ladder, Settled, undefined_at
 from ._question import Question, question
@@ -31,6 +32,7 @@ def certify(
     *,
     constraints: Sequence[Callable] = (),
     claim: str | tuple[str, float] = "nonincrease",
+    affine: Any = None,
     budget_s: float = 20.0,
     algebra: bool = True,
 ) -> Verdict:
@@ -43,6 +45,8 @@ def certify(
         constraints: functions ``c(t, x)``; the region is the part of the box where all are at most 0.
         claim: "nonincrease" (``LE <= 0``), "strict_decrease" (``LE < 0``), "positive" (``E > 0``) or ``("rate", r)``
             (``LE + r E <= 0``); for a map ``E(f(x)) - E(x)`` stands in the place of ``LE``.
+        affine: ``(a, B)`` of shapes (D,) and (D, k), k at most 3: the states are ``x = a + B u``, and the rows of the
+            box are the coordinates ``u`` (and time, last, as always).
         budget_s: seconds.
         algebra: whether exact algebra is tried where boxes leave something open for some seconds: a proof is stronger
             than a certificate, but cannot be replayed by `verify`.
@@ -59,7 +63,7 @@ def certify(
     """
     deadline = time.monotonic() + budget_s
     region = region_of(box, bounded=True)
-    asked = question(energy, flow, len(region), constraints, claim)
+    asked = question(energy, flow, len(region), constraints, claim, affine_of(affine))
     ladder = Ladder(asked, region)
     found, settled = _climb(ladder, region, deadline, algebra=algebra)
     where, evidence = where_of(asked, region), {"claim": asked.words, **_counts(found)}
@@ -97,7 +101,7 @@ def _climb(
         elif settled is None and found.rise is not None:
             settled = ladder.against(found.rise)
     except KeyboardInterrupt:
-        return None, Settled("undecided", "interrupted: nothing is decided")
+        return None, Settled("undecided", "interrupted: nothing is decided", None, {"interrupted": True})
     return found, settled
 
 
@@ -121,7 +125,8 @@ def _by_boxes(
     assert found is not None
     if len(found.open):
         reason = f"{asked.words} is open on {found.share:.2g} of the box, in {len(found.open)} boxes"
-        return Verdict("undecided", reason, where, 0.0, None, evidence | {"open": found.open[:1000].tolist()})
+        left = {"open": found.open[:1000].tolist()} | ({"interrupted": True} if found.interrupted else {})
+        return Verdict("undecided", reason, where, 0.0, None, evidence | left)
     made, why_not = certificate(asked, region, found.leaves)
     reason = f"{asked.words} holds all over the region: {len(found.leaves)} boxes decided by outward rounded intervals"
     return Verdict("certified", reason, where, 0.0, None, evidence | {"certificate": made, "no_certificate": why_not})

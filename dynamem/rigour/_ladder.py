@@ -13,7 +13,7 @@ from ..algebra import Outcome, Task, attempt, points_of, rows_of
 from ._decide import decide
 from ._points import Points, bounded
 from ._question import Question
-from ._setting import hold_against_jax, names_of
+from ._setting import hold_against_jax
 
 
 FAMILIES = {
@@ -57,7 +57,7 @@ class Ladder:
         return Points(sloped, len(self.asked.constraints), self.region, strict=self.asked.strict)
 
     def _task(self, until: float, **how: bool) -> Task:
-        names, limits = names_of(self.asked), rows_of(self.region.tolist())
+        names, limits = self.asked.names(), rows_of(self.region.tolist())
         return Task(self.program, names, limits, strict=self.asked.strict, deadline=until, points=self._probes(), **how)
 
     def _probes(self) -> tuple[tuple[fmpq, ...], ...]:

@@ -25,6 +25,7 @@ from .._types import EnergyFn
 from ..flows import Map
 from ..lyapunov import dynamics_of, generator
 from ..programs import Program, translate
+from ._affine import Affine
 
 
 CLAIMS = ("nonincrease", "strict_decrease", "positive")
@@ -41,6 +42,7 @@ class Question:
         rows: entries of a point, time included.
         timed: whether the last one is time.
         words: the claim in words.
+        affine: the slice of which the others are coordinates, None where they are those of the state.
     """
 
     number: Callable[[Array], Scalar]
@@ -49,6 +51,16 @@ class Question:
     rows: int
     timed: bool
     words: str
+    affine: Affine | None = None
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the rows of a box."""
+        letter = "x" if self.affine is None else "u"
+        return (*(f"{letter}{place}" for place in range(self.rows - self.timed)), *(("t",) if self.timed else ()))
+
+    def where(self, point: Array) -> tuple[Array, Array]:
+        """Time and state at a point."""
+        return _parts(point, self.rows - self.timed, self.affine)
 
     def program(self, *, slopes: bool = False) -> Program:
         """Number and constraints as one program; with ``slopes`` also the gradient of the number, last."""
@@ -63,7 +75,12 @@ class Question:
 
 
 def question(
-    energy: EnergyFn, flow: Any, rows: int | None, constraints: Sequence[Callable], claim: str | tuple[str, float]
+    energy: EnergyFn,
+    flow: Any,
+    rows: int | None,
+    constraints: Sequence[Callable],
+    claim: str | tuple[str, float],
+    affine: Affine | None = None,
 ) -> Question:
     """The question that a call of ``certify`` or ``prove`` asks.
 
@@ -73,12 +90,15 @@ def question(
         rows: rows of the box, None where there is none (then the state's size has to be found from the flow alone).
         constraints: functions ``c(t, x)``; the region is where all are at most 0.
         claim: one of `CLAIMS` or ``("rate", r)``.
+        affine: a slice, if the rows of the box are its coordinates.
     """
     rate = _rate_of(claim)
-    size, timed = _size(energy, flow, rows, constraints)
+    size, timed = (
+        _size(energy, flow, rows, constraints) if affine is None else _sliced(energy, flow, rows, constraints, affine)
+    )
 
     def parts(point: Array) -> tuple[Array, Array]:
-        return (point[size], point[:size]) if timed else (jnp.zeros((), point.dtype), point)
+        return _parts(point, size, affine)
 
     base = _number(energy, flow)
 
@@ -91,7 +111,14 @@ def question(
 
     bounds = tuple(_at(one, parts) for one in constraints)
     strict = claim in ("strict_decrease", "positive")
-    return Question(number, bounds, strict, size + timed, timed, _words(claim, flow))
+    return Question(number, bounds, strict, size + timed, timed, _words(claim, flow), affine)
+
+
+def _parts(point: Array, size: int, affine: Affine | None) -> tuple[Array, Array]:
+    """Time (0 where there is none) and state at a point of ``size`` coordinates and perhaps time."""
+    t = point[size] if point.shape[0] > size else jnp.zeros((), point.dtype)
+    x = point[:size] if point.shape[0] > size else point
+    return t, x if affine is None else jnp.asarray(affine.a) + jnp.matmul(jnp.asarray(affine.b), x)
 
 
 def _rate_of(claim: str | tuple[str, float]) -> float | None:
@@ -148,6 +175,24 @@ def _size(energy: EnergyFn, flow: Any, rows: int | None, constraints: Sequence[C
         errors.append(f"{size}: time is read and the box has no row for it")
     msg = f"box has {rows} rows, which fit neither a state nor a state and time ({'; '.join(errors)})"
     raise InputError(msg)
+
+
+def _sliced(
+    energy: EnergyFn, flow: Any, rows: int | None, constraints: Sequence[Callable], affine: Affine
+) -> tuple[int, bool]:
+    """Coordinates of the slice, and whether time is a row of the box."""
+    try:
+        reads = reads_time(energy, flow, constraints, len(affine.a))
+    except (TypeError, ValueError, IndexError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        msg = f"affine: states of {len(affine.a)} entries do not fit the energy and the flow: {why}"
+        raise InputError(msg) from error
+    width = affine.width
+    if rows not in ((width + 1,) if reads else (width, width + 1)):
+        need = f"{width + 1}, the last for time" if reads else f"{width}"
+        msg = f"box has {rows} rows: a slice of {width} dimensions needs {need}"
+        raise InputError(msg)
+    return width, rows == width + 1
 
 
 def reads_time(energy: EnergyFn, flow: Any, constraints: Sequence[Callable], size: int) -> bool:

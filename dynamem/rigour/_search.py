@@ -198,7 +198,7 @@ def _corners(box: np.ndarray) -> np.ndarray:
 
 def _split(lo: np.ndarray, hi: np.ndarray, found: Bounds, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Halve each box where the number may move most, or where it is widest if that says nothing."""
-    width = (hi - lo) / _sizes(box)
+    width = (hi - lo) / _sides(box)
     reach = np.where(np.isfinite(found.reach), found.reach, 0.0)
     told = np.all(np.isfinite(found.reach), axis=1) & (reach.max(axis=1, initial=0.0) > 0)
     score = np.where(told[:, None], reach, width)
@@ -215,10 +215,12 @@ def _split(lo: np.ndarray, hi: np.ndarray, found: Bounds, box: np.ndarray) -> tu
 def _share(rows: np.ndarray, box: np.ndarray) -> float:
     """Volume of boxes, as a part of the region's."""
     n = len(box)
-    sides = np.where(box[:, 1] > box[:, 0], (rows[:, n:] - rows[:, :n]) / _sizes(box), 1.0)
+    flat = box[:, 0] == box[:, 1]
+    sides = np.where(flat, 1.0, (rows[:, n:] - rows[:, :n]) / _sides(box))
     return float(np.sum(np.prod(sides, axis=1)))
 
 
-def _sizes(box: np.ndarray) -> np.ndarray:
-    """Widths of a region; a coordinate that is fixed has 1."""
-    return np.where(box[:, 1] > box[:, 0], box[:, 1] - box[:, 0], 1.0)
+def _sides(box: np.ndarray) -> np.ndarray:
+    """Lengths of the region's sides, 1 where it is flat."""
+    side = box[:, 1] - box[:, 0]
+    return np.where(side > 0, side, 1.0)

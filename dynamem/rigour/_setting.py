@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from .._errors import InputError
 from .._types import EnergyFn
@@ -44,16 +43,13 @@ def region_of(box: Any, *, bounded: bool) -> np.ndarray:
     return region
 
 
-def names_of(asked: Question) -> tuple[str, ...]:
-    """Names of the rows of a box."""
-    return (*(f"x{place}" for place in range(asked.rows - asked.timed)), *(("t",) if asked.timed else ()))
-
-
 def where_of(asked: Question, region: np.ndarray) -> str:
     """The region and the semantics in words."""
-    names = names_of(asked)
+    names = asked.names()
     rows = [f"{name} in [{lo:g}, {hi:g}]" for name, (lo, hi) in zip(names, region.tolist(), strict=True)]
     words = ", ".join(rows) if np.any(np.isfinite(region)) else f"all {', '.join(names)}"
+    if asked.affine is not None:
+        words = f"x = a + B u in {len(asked.affine.a)} dimensions, {words}"
     return f"{words}, {len(asked.constraints)} constraints; {SEMANTICS}"
 
 
@@ -87,9 +83,8 @@ def witness_at(
     point: np.ndarray, asked: Question, energy: EnergyFn, flow: Any, claim: str | tuple[str, float]
 ) -> Witness:
     """The witness at a point: a step for a map, a rate for a flow."""
-    x0: Array = jnp.asarray(point[:-1] if asked.timed else point)
-    t0 = float(point[-1]) if asked.timed else 0.0
-    time = jnp.asarray(t0)
+    time, x0 = asked.where(jnp.asarray(point))
+    t0 = float(time)
     if isinstance(flow, Map) and claim != "positive":
         x1 = flow(x0)
         return Witness("step", t0, x0, t0, x1, float(energy(time, x1) - energy(time, x0)))
