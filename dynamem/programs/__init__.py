@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._ball import Mark as Mark
     from ._ball_runs import BALL as BALL
     from ._evaluate import evaluate as evaluate
+    from ._evaluate import prepared as prepared
     from ._interval import Interval as Interval
     from ._interval import Truth as Truth
     from ._interval import down as down
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ._program import Node as Node
     from ._program import Program as Program
     from ._program import exact as exact
+    from ._slopes import slopes as slopes
     from ._symbolic import SYMBOLIC as SYMBOLIC
     from ._symbolic import UNDEFINED as UNDEFINED
     from ._symbolic import rational as rational
@@ -37,11 +39,12 @@ if TYPE_CHECKING:
 _FILES = {
     "_ball": "NEVER Mark",
     "_ball_runs": "BALL",
-    "_evaluate": "evaluate",
+    "_evaluate": "evaluate prepared",
     "_interval": "Interval Truth down mul up",
     "_interval_runs": "INTERVAL",
     "_lower": "UnknownPrimitive",
     "_program": "OPERATIONS RUNS TRUTH Node Program exact",
+    "_slopes": "slopes",
     "_symbolic": "SYMBOLIC UNDEFINED rational symbolic",
     "_trace": "TranslationError enclose translate",
 }

@@ -6,6 +6,7 @@ from typing import Any
 from flint import arb
 
 from ._ball import FUNCTIONS, NEVER, ONE, OPEN, ZERO, Entry, Mark, each, least, marked, most, mul, number, outward, powi
+from ._program import plain
 
 
 # Truth: True, False, or None where a box holds both
@@ -150,16 +151,12 @@ def _dot(node: Any, x: list[Entry], y: list[Entry]) -> list[Entry]:
 
 
 def _const(node: Any) -> list[Any]:
-    return [value if isinstance(value, bool) else number(value) for value in _plain(node.data)]
-
-
-def _plain(data: Any) -> list[Any]:
-    return data.tolist() if not isinstance(data, list | tuple) else list(data)
+    return [value if isinstance(value, bool) else number(value) for value in plain(node.data)]
 
 
 def _take(node: Any, *args: list[Any]) -> list[Any]:
     whole = [entry for arg in args for entry in arg]
-    return [whole[index] for index in _plain(node.data)]
+    return [whole[index] for index in plain(node.data)]
 
 
 BALL: dict[str, Callable[..., list[Any]]] = {

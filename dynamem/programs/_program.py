@@ -74,3 +74,8 @@ class Program:
 def exact(value: Any) -> Fraction:
     """A constant as the rational number that it is (0.1 is 3602879701896397/2^55)."""
     return value if isinstance(value, Fraction) else Fraction(value)
+
+
+def plain(data: Any) -> tuple[Any, ...]:
+    """A line's data without NumPy."""
+    return tuple(data if isinstance(data, list | tuple) else data.tolist())
