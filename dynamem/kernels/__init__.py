@@ -7,6 +7,7 @@
 from ._carry import Carry as Carry
 from ._carry import merge as merge
 from ._correct import relative_entropy_density as relative_entropy_density
+from ._dense import centred as centred
 from ._dense import dense as dense
 from ._record import Retrieval as Retrieval
 from ._record import Tilt as Tilt

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._program import Node as Node
     from ._program import Program as Program
     from ._program import exact as exact
+    from ._reduce import reduced as reduced
     from ._slopes import slopes as slopes
     from ._symbolic import SYMBOLIC as SYMBOLIC
     from ._symbolic import UNDEFINED as UNDEFINED
@@ -45,6 +46,7 @@ _FILES = {
     "_lower": "UnknownPrimitive",
     "_program": "OPERATIONS RUNS TRUTH Node Program exact",
     "_slopes": "slopes",
+    "_reduce": "reduced",
     "_symbolic": "SYMBOLIC UNDEFINED rational symbolic",
     "_trace": "TranslationError enclose translate",
 }

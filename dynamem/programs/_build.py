@@ -93,6 +93,9 @@ class Builder:
         hidden = self._hidden(op, args)
         if hidden is not None:
             return hidden
+        truth = self.lines.truth(op, args, length)
+        if truth is not None:
+            return self.const(truth)
         if op in ("add", "mul", "min", "max", "eq", "and", "or"):
             args = sorted(args)
         return self.lines.emit(op, args, length)
@@ -318,7 +321,7 @@ def _folded(op: str, values: list[np.ndarray]) -> np.ndarray | None:
     rows = list(zip(*(np.broadcast_to(value, (length,)).tolist() for value in values), strict=True))
     if op in TRUTH:
         return np.asarray([_TRUTHS[op](*row) for row in rows])
-    if op not in _FOLDS or not all(np.all(np.isfinite(value)) for value in values):
+    if op not in _FOLDS or any(value.dtype == object or not np.all(np.isfinite(value)) for value in values):
         return None
     made = [_FOLDS[op](*map(Fraction, row)) for row in rows]
     floats = np.asarray([float(value) for value in made])

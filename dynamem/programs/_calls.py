@@ -1,14 +1,15 @@
 """Rules for programs within programs: calls, loops and branches."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 
-from ..kernels import dense, dynamem_retrieval
+from ..kernels import centred, dense, dynamem_retrieval
 from ._lower import Lowering, Refused, Rule, Value
 
 
@@ -30,8 +31,18 @@ def _jit(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
         return low.closed(inner, values)
     avals = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in inner.in_avals]
     weighted = len(avals) == 4
-    meaning = jax.make_jaxpr(dense if weighted else lambda xi, eta, kappa: dense(xi, None, eta, kappa))(*avals)
+    definition = _about(values[0]) if low.centred and isinstance(values[0], np.ndarray) else dense
+    meaning = jax.make_jaxpr(definition if weighted else lambda xi, eta, kappa: definition(xi, None, eta, kappa))(
+        *avals
+    )
     return low.closed(meaning, values)
+
+
+def _about(patterns: np.ndarray) -> Callable:
+    """The kernel by moments about the middle of the patterns, rounded to few digits as differences should be exact."""
+    grain = 2.0 ** np.floor(np.log2(max(float(np.ptp(patterns)), 1e-300)) - 8)
+    middle = np.round(patterns.mean(axis=0) / grain) * grain
+    return lambda xi, log_u, eta, kappa: centred(xi, log_u, eta, kappa, jnp.asarray(middle, eta.dtype))
 
 
 def _scan(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:

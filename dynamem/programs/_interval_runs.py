@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from . import _interval as basic
-from ._interval import EPS, TINY, Interval, down, flagged, hull_of_products, sealed, up
+from ._interval import EPS, TINY, Interval, flagged, hull_of_products, sealed, up
 from ._interval_functions import RULES as FUNCTIONS
 
 
-DENSE = 2_000_000
-"""Products of matrices with at most so many scalar products are bounded term by term."""
+WIDE, SCANT = 300.0, 1e-170
+"""Softmax of arguments whose largest ends are further apart is not bounded; what underflow may cost otherwise."""
+DENSE, FEW = 2_000_000, 256
+"""Products of matrices are bounded term by term if there are few enough; against a constant, fewer than these."""
 
 
 def _rows(array: np.ndarray, size: int) -> np.ndarray:
@@ -97,30 +99,37 @@ def _lse(a: np.ndarray, side: float) -> np.ndarray:
 def softmax(node: Any, x: Interval) -> Interval:
     """``exp(a_i) / sum exp(a)`` within each run."""
     size, shape = node.data[0], x.lo.shape
-    lo, hi = _rows(x.lo, size), _rows(x.hi, size)
-    low = _share(lo, hi, 1.0).reshape(shape)
-    high = _share(hi, lo, -1.0).reshape(shape)
-    made = Interval(low, high)
+    ends = [_rows(end, size) for end in ((x.lo,) if x.thin else (x.lo, x.hi))]
+    tops = [end.max(axis=2, keepdims=True) for end in ends]
+    with np.errstate(invalid="ignore", over="ignore"):
+        parts = [np.exp(end - top) for end, top in zip(ends, tops, strict=True)]
+        gap = tops[-1] - tops[0]
+        low = _share(parts[0], parts[-1], np.exp(np.minimum(gap, WIDE)), 1.0)
+        high = _share(parts[-1], parts[0], np.exp(-np.minimum(gap, WIDE)), -1.0)
+    hopeless = ~(gap <= WIDE)
+    if np.any(hopeless):
+        low, high = np.where(hopeless, 0.0, low), np.where(hopeless, 1.0, high)
+    made = Interval(low.reshape(shape), high.reshape(shape))
     made.ok, made.bad = _marked(x, size, spread=True)
     return made
 
 
-def _share(own: np.ndarray, other: np.ndarray, side: float) -> np.ndarray:
-    """``1/(1 + sum_{j != i} exp(other_j - own_i))`` from below (side 1) or above (side -1)."""
-    units = (4 * own.shape[2] + 64) * EPS
-    top = other.max(axis=2, keepdims=True)
-    with np.errstate(invalid="ignore", over="ignore"):
-        parts = np.exp(other - top)
-        whole = parts.sum(axis=2, keepdims=True)
-        rest = np.maximum((whole - parts) + side * units * whole, 0.0)
-        lead = top - own
-        factor = np.exp(np.minimum(lead, 700.0)) * (1.0 + side * units * (1.0 + np.abs(lead)))
-        share = 1.0 / (1.0 + np.maximum(factor, 0.0) * rest)
-    bound = down(share, 8.0) if side > 0 else up(share, 8.0)
-    if side > 0:
-        bound = np.where((lead >= 690.0) | np.isnan(bound), 0.0, bound)
-        return np.clip(bound, 0.0, 1.0)
-    return np.clip(np.where(np.isnan(bound), 1.0, bound), 0.0, 1.0)
+def _share(own: np.ndarray, other: np.ndarray, gap: np.ndarray, side: float) -> np.ndarray:
+    """``own_i / (own_i + gap sum_{j != i} other_j)`` from below (side 1) or above (side -1).
+
+    Both are ``exp`` of differences that end at 0. What is not below 1e-307 is right to (745/2 + 4) eps, the ``gap`` to
+    (WIDE/2 + 4) eps; the rest costs ``SCANT``, as the denominator is at least exp(-WIDE) where it is not ``own``.
+    """
+    loose = (4.0 * own.shape[2] + 1024.0) * EPS
+    rest = other.sum(axis=2, keepdims=True) * (1.0 + side * loose) - other
+    if side < 0:
+        np.maximum(rest, 0.0, out=rest)
+    rest *= gap * (1.0 + side * loose)
+    rest += own
+    share = np.divide(own, rest, out=np.ones_like(own), where=rest > 0)
+    share *= 1.0 - side * loose
+    share -= side * SCANT
+    return np.maximum(share, 0.0, out=share) if side > 0 else np.minimum(share, 1.0, out=share)
 
 
 def dot(node: Any, x: Interval, y: Interval) -> Interval:
@@ -129,7 +138,7 @@ def dot(node: Any, x: Interval, y: Interval) -> Interval:
     boxes = max(x.lo.shape[0], y.lo.shape[0])
     left = [end.reshape(end.shape[0], b, m, k) for end in (x.lo, x.hi)]
     right = [end.reshape(end.shape[0], b, k, n) for end in (y.lo, y.hi)]
-    if boxes * b * m * k * n <= DENSE:
+    if boxes * b * m * k * n <= DENSE and not ((x.thin or y.thin) and b * m * k * n >= FEW):
         ends = (*(end[:, :, :, None, :] for end in left), *(end.swapaxes(2, 3)[:, :, None] for end in right))
         if x.thin:
             ends = (ends[0], ends[0], *ends[2:])
@@ -167,12 +176,24 @@ def _midpoint(left: list[np.ndarray], right: list[np.ndarray], k: int) -> tuple[
         radii.append(radius)
     units = (2 * k + 16) * EPS
     sizes = [np.abs(centre) for centre in centres]
-    middle = centres[0] @ centres[1]
-    spread = sizes[0] @ (radii[1] + units * sizes[1])
+    middle = _matmul(centres[0], centres[1])
+    spread = _matmul(sizes[0], radii[1] + units * sizes[1])
     if np.any(radii[0]):
-        spread = spread + radii[0] @ (sizes[1] + radii[1])
+        spread = spread + _matmul(radii[0], sizes[1] + radii[1])
     spread = spread * (1 + units) + (k + 1) * TINY
     return middle - spread, middle + spread
+
+
+def _matmul(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Products for each box; one large product where a side is the same for all boxes."""
+    if left.shape[1] == 1 and len(left) == 1 < len(right):
+        boxes, _, k, n = right.shape
+        made = right[:, 0].swapaxes(1, 2).reshape(boxes * n, k) @ left[0, 0].T
+        return made.reshape(boxes, 1, n, -1).swapaxes(2, 3)
+    if left.shape[1] == 1 and len(right) == 1 < len(left):
+        boxes, _, m, k = left.shape
+        return (left.reshape(boxes * m, k) @ right[0, 0]).reshape(boxes, 1, m, -1)
+    return left @ right
 
 
 INTERVAL = FUNCTIONS | {

@@ -1,18 +1,36 @@
 """The lines of a program under construction: each is stored once, with what is known of its value.
 
-A line is *total* if it is defined for all inputs, *positive* if it is above zero wherever it is defined. Both are read
-off its operation and its arguments; what cannot be seen so counts as unknown.
+A line is *fixed* if it depends on no input, *total* if it is defined for all inputs, *positive* if it is above zero
+wherever it is defined. The last two are read off its operation and its arguments, or off the interval that a fixed line
+is in; what cannot be seen so counts as unknown.
 """
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ._program import PARTIAL, Node, Program
+from ._interval import Interval, Truth
+from ._interval_runs import INTERVAL
+from ._program import PARTIAL, TRUTH, Node, Program
 
 
 POSITIVE = {"exp", "cosh", "logistic", "softmax"}
+LONGEST_FIXED = 4096
+"""Fixed lines of more entries are not enclosed while the program is built."""
+
+
+def _key(data: np.ndarray) -> Any:
+    return tuple(data) if data.dtype == object else data.tobytes() + data.dtype.char.encode()
+
+
+def _defined(value: Interval | Truth) -> bool:
+    return value.ok is None or bool(np.all(value.ok))
+
+
+def _above_zero(value: Interval | Truth | None) -> bool:
+    return isinstance(value, Interval) and value.bad is None and bool(np.all(value.lo > 0))
 
 
 class Lines:
@@ -26,6 +44,8 @@ class Lines:
         self.where = ""
         self.known: dict[Any, int] = {}
         self.infinite: dict[int, float] = {}
+        self.fixed: list[bool] = []
+        self.values: dict[int, Interval | Truth] = {}
 
     def emit(self, op: str, args: Sequence[int], length: int, data: Any = ()) -> int:
         """A line as it stands, or the number of an equal one."""
@@ -33,13 +53,18 @@ class Lines:
             op,
             tuple(args),
             length,
-            data.tobytes() + data.dtype.char.encode() if isinstance(data, np.ndarray) else data,
+            _key(data) if isinstance(data, np.ndarray) else data,
         )
         if op != "input" and key in self.known:
             return self.known[key]
-        self.nodes.append(Node(op, tuple(args), length, data))
-        self.positive.append(self._positive(op, args, data))
-        self.total.append(self._total(op, args, data))
+        node = Node(op, tuple(args), length, data)
+        value = self._value(node)
+        if value is not None:
+            self.values[len(self.nodes)] = value
+        self.nodes.append(node)
+        self.fixed.append(op != "input" and all(self.fixed[arg] for arg in args))
+        self.positive.append(self._positive(op, args, data) or _above_zero(value))
+        self.total.append(self._total(op, args, data) or (value is not None and _defined(value)))
         self.source.append(self.where)
         self.known[key] = len(self.nodes) - 1
         return self.known[key]
@@ -51,9 +76,20 @@ class Lines:
     def const(self, values: Any) -> int:
         """Constants; equal ones are stored once."""
         flat = np.asarray(values).reshape(-1)
+        if flat.dtype == object:
+            return self._rational(flat)
         flat = flat if flat.dtype == bool else flat.astype(np.float64)
         if flat.dtype != bool and not np.all(np.isfinite(flat)):
             return self._infinite(flat)
+        if flat.size > 1 and np.all(flat == flat[0]):
+            return self.spread(self.const(flat[:1]), flat.size)
+        return self.emit("const", (), flat.size, flat)
+
+    def _rational(self, flat: np.ndarray) -> int:
+        """Fractions; as floats where they are floats."""
+        floats = np.asarray([float(value) for value in flat])
+        if all(map(operator.eq, floats.tolist(), flat.tolist())):
+            return self.const(floats)
         if flat.size > 1 and np.all(flat == flat[0]):
             return self.spread(self.const(flat[:1]), flat.size)
         return self.emit("const", (), flat.size, flat)
@@ -84,7 +120,8 @@ class Lines:
         if all(self.nodes[leaf].op == "const" for leaf in leaves) and (
             len(leaves) > 1 or self.nodes[leaves[0]].length > 1
         ):
-            values = np.empty(index.size, self.nodes[leaves[0]].data.dtype)
+            kinds = [self.nodes[leaf].data.dtype for leaf in leaves]
+            values = np.empty(index.size, object if object in kinds else kinds[0])
             for leaf in leaves:
                 mine = chosen[0] == leaf
                 values[mine] = self.nodes[leaf].data[chosen[1][mine]]
@@ -124,6 +161,25 @@ class Lines:
         """Whether every entry is this constant."""
         node = self.nodes[self.unspread(arg)]
         return node.op == "const" and node.data.dtype != bool and bool(np.all(node.data == value))
+
+    def truth(self, op: str, args: Sequence[int], length: int) -> np.ndarray | None:
+        """What a comparison of fixed lines says, if their intervals decide it."""
+        value = self._value(Node(op, tuple(args), length)) if op in TRUTH else None
+        if not isinstance(value, Truth) or not _defined(value) or np.any(value.may == value.may_not):
+            return None
+        return np.broadcast_to(value.may[0], (length,))
+
+    def _value(self, node: Node) -> Interval | Truth | None:
+        """The enclosure of a fixed line."""
+        if node.op == "input" or node.length > LONGEST_FIXED or any(arg not in self.values for arg in node.args):
+            return None
+        with np.errstate(all="ignore"):
+            return INTERVAL[node.op](node, *(self.values[arg] for arg in node.args))
+
+    def exact(self, arg: int) -> np.ndarray | None:
+        """The values of a line of constants."""
+        node = self.nodes[self.unspread(arg)]
+        return np.broadcast_to(node.data, (self.nodes[arg].length,)) if node.op == "const" else None
 
     def _positive(self, op: str, args: Sequence[int], data: Any) -> bool:
         here = [self.positive[arg] for arg in args]

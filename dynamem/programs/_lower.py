@@ -38,10 +38,10 @@ Value = Any
 
 
 class Lowering:
-    """One translation: the builder and the rules, by the name of the primitive."""
+    """One translation: the builder, the rules by the name of the primitive, and the form the kernel is read in."""
 
-    def __init__(self, rules: Mapping[str, "Rule"]) -> None:
-        self.builder, self.rules = Builder(), rules
+    def __init__(self, rules: Mapping[str, "Rule"], *, centred: bool = False) -> None:
+        self.builder, self.rules, self.centred = Builder(), rules, centred
 
     def line(self, value: Value) -> int:
         """A line for a value."""

@@ -19,8 +19,11 @@ class TranslationError(DynamemError):
     """A program that does not compute what its function computes: a defect of the interpreter, never of the user."""
 
 
-def translate(function: Callable, *shapes: Sequence[int]) -> Program:
+def translate(function: Callable, *shapes: Sequence[int], centred: bool = False) -> Program:
     """The program of ``function`` for float64 inputs of the given shapes; its outputs are the leaves, flattened.
+
+    With ``centred`` the moments of the retrieval kernel are taken about the middle of the patterns, which is the same
+    number and better for intervals.
 
     Raises:
         UnknownPrimitive: it uses a primitive that has no rule; the message names it and the line.
@@ -34,7 +37,7 @@ def translate(function: Callable, *shapes: Sequence[int]) -> Program:
         if not jnp.issubdtype(aval.dtype, jnp.floating):
             msg = f"a function with values of type {aval.dtype} was given: only real numbers have a sign"
             raise InputError(msg)
-    lowering = Lowering(RULES)
+    lowering = Lowering(RULES, centred=centred)
     inputs = [lowering.builder.lines.input(int(np.prod(shape, dtype=int))) for shape in shapes]
     outputs = [lowering.line(value) for value in lowering.closed(closed, inputs)]
     return lowering.builder.lines.finish(inputs, outputs)
