@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from ._interval import up as up
     from ._interval_runs import INTERVAL as INTERVAL
     from ._lower import UnknownPrimitive as UnknownPrimitive
+    from ._pivots import pivots as pivots
     from ._program import OPERATIONS as OPERATIONS
     from ._program import RUNS as RUNS
     from ._program import TRUTH as TRUTH
     from ._program import Node as Node
     from ._program import Program as Program
     from ._program import exact as exact
+    from ._program import plain as plain
     from ._reduce import reduced as reduced
     from ._slopes import slopes as slopes
     from ._symbolic import SYMBOLIC as SYMBOLIC
@@ -44,7 +46,8 @@ _FILES = {
     "_interval": "Interval Truth down mul up",
     "_interval_runs": "INTERVAL",
     "_lower": "UnknownPrimitive",
-    "_program": "OPERATIONS RUNS TRUTH Node Program exact",
+    "_pivots": "pivots",
+    "_program": "OPERATIONS RUNS TRUTH Node Program exact plain",
     "_slopes": "slopes",
     "_reduce": "reduced",
     "_symbolic": "SYMBOLIC UNDEFINED rational symbolic",

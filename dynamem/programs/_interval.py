@@ -10,9 +10,13 @@ What is undefined somewhere in a box is marked ``ok = False``, what is undefined
 """
 
 import dataclasses
+import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+
+from ._program import exact
 
 
 EPS = 2.0**-52
@@ -108,10 +112,24 @@ def const(node: Any) -> Interval | Truth:
     if values.dtype == bool:
         return Truth(values[None], ~values[None])
     if values.dtype == object:
-        floats = np.asarray([float(value) for value in node.data])
-        return Interval(down(floats)[None], up(floats)[None])
+        ends = np.asarray([_nearest(exact(value)) for value in node.data])
+        return Interval(ends[None, :, 0], ends[None, :, 1])
     row = values[None]
     return Interval(row, row)
+
+
+def _nearest(value: Fraction) -> tuple[float, float]:
+    """The floats next to a fraction, both the same if it is one of them."""
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf if value > 0 else -math.inf
+    if math.isinf(found):
+        largest = float(np.finfo(np.float64).max)
+        return (largest, math.inf) if value > 0 else (-math.inf, -largest)
+    if value == Fraction(found):
+        return found, found
+    return (found, math.nextafter(found, math.inf)) if value > found else (math.nextafter(found, -math.inf), found)
 
 
 def take(node: Any, *args: Any) -> Any:

@@ -81,6 +81,8 @@ class SlopeLines:
                 return used[0]
             if node.op == "const":
                 return self.const([node.data[old] for old in made])
+            if node.op == "take":
+                return self.take(node.args, [node.data[old] for old in made])
         return self.emit("take", used, len(made), made)
 
     # Slopes

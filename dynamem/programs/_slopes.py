@@ -2,8 +2,8 @@ r"""Derivatives of programs, as programs: forward mode, line by line.
 
     f(v, w):    d_i f = (df/dv) d_i v + (df/dw) d_i w
 
-for every pair (entry, coordinate ``i``) that may differ from 0. What comes out is a program again. So one reading serves
-every domain (over intervals a slope bounds the derivative at each point of the box), slopes of slopes are second
+for every pair (entry, coordinate ``i``) that may differ from 0. What comes out is a program again. So one reading
+serves all domains (over intervals a slope bounds the derivative at each point of the box), slopes of slopes are second
 derivatives, what is 0 or constant costs nothing, and whoever checks a certificate differentiates its lines himself and
 believes no slope that somebody wrote down.
 

@@ -1,17 +1,20 @@
 r"""Bounds of the number that is asked about, on many boxes at once: the natural form and the mean-value form.
 
-    f(X) in f_natural(X),      f(X) in f(c) + sum_i (df/dx_i)(X) (X_i - c_i)     (c the midpoint),
+    f(X) in f_natural(X),      f(X) <= f(c) + sum_i |d_i f(X)| |X_i - c_i|,      f(X) >= f(c') - ...
 
-and both are met. The second needs a function that is continuous on the box: where a ``where``, a ``sign`` or a
-``floor`` is undecided there it is left out. Its slopes are those that JAX differentiated, in the same program.
+and both are met. The sum is over the coordinates along which f may turn; where it only rises or falls, ``c_i`` and
+``c'_i`` are ends of ``X_i``, elsewhere its middle. The slopes are those of the program itself (see `slopes`), undefined
+where there may be a jump: there, and where the question may be undefined, only the natural form counts.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
-from ..programs import INTERVAL, Interval, Program, down, evaluate, mul, up
+from ..programs import INTERVAL, Interval, Program, down, prepared, slopes, up
+
+
+TINY = 1e-300
 
 
 @dataclasses.dataclass
@@ -21,75 +24,91 @@ class Bounds:
     Attributes:
         lo: lower bound of the number, shape (B,).
         hi: upper bound, shape (B,).
+        natural: upper bound by the natural form alone, shape (B,).
         ok: whether number and constraints are defined all over the box, shape (B,).
         bad: whether the number is defined nowhere in it, shape (B,).
         inside: whether all constraints surely hold, shape (B,).
-        outside: whether some constraint surely fails, shape (B,).
-        reach: how much each coordinate may move the number, shape (B, n).
+        fails: a constraint that surely fails, -1 if there is none, shape (B,).
+        reach: how much each coordinate may move the number, infinite where that is not known, shape (B, n).
     """
 
     lo: np.ndarray
     hi: np.ndarray
+    natural: np.ndarray
     ok: np.ndarray
     bad: np.ndarray
     inside: np.ndarray
-    outside: np.ndarray
+    fails: np.ndarray
     reach: np.ndarray
+
+    @property
+    def outside(self) -> np.ndarray:
+        """Whether some constraint surely fails, shape (B,)."""
+        return self.fails >= 0
 
 
 class Bounder:
-    """Bounds of one question's program ``(number, constraints..., slope)``."""
+    """Bounds of one question's program ``(number, constraints...)``."""
 
     def __init__(self, program: Program, constraints: int) -> None:
-        self.program, self.constraints = program, constraints
+        self.constraints = constraints
+        with np.errstate(all="ignore"):
+            self.values, self.slopes = prepared(program, INTERVAL), prepared(slopes(program), INTERVAL)
 
     def __call__(self, lo: np.ndarray, hi: np.ndarray) -> Bounds:
-        """Bounds on boxes with ends of shape (B, n)."""
-        torn = np.zeros(len(lo), bool)
-        rules = _watched(torn)
+        """Bounds on boxes with ends of shape (B, n); where the natural form settles the sign, no other is tried."""
         with np.errstate(all="ignore"):
-            value, *bounds, slope = evaluate(self.program, rules, [Interval(lo, hi)])
-            made = self._plain(value, bounds, len(lo))
-            self._sharpen(made, slope, lo, hi, torn)
+            made = self.natural(lo, hi)
+            rows = np.flatnonzero(~made.outside & ~(made.ok & ((made.hi < 0) | (made.lo > 0))))
+            if len(rows):
+                self._sharpen(made, rows, lo[rows], hi[rows])
         return made
 
     def at(self, points: np.ndarray) -> tuple[Bounds, np.ndarray]:
         """Bounds at points (B, n), and the slope there."""
         with np.errstate(all="ignore"):
-            value, *bounds, slope = evaluate(self.program, INTERVAL, [Interval(points, points.copy())])
-            made = self._plain(value, bounds, len(points))
+            made = self.natural(points, points)
+            (slope,) = self.slopes([Interval(points, points.copy())])
             middle = np.broadcast_to(0.5 * (slope.lo + slope.hi), points.shape)
         return made, np.where(np.isfinite(middle), middle, 0.0)
 
-    def _plain(self, value: Interval, bounds: list[Interval], count: int) -> Bounds:
+    def natural(self, low: np.ndarray, high: np.ndarray) -> Bounds:
+        """Bounds by the natural form alone; ``reach`` is not known."""
+        count = len(low)
+        value, *bounds = self.values([Interval(low, high.copy())])[: 1 + self.constraints]
         everywhere, nowhere = _column(value.ok, count, True), _column(value.bad, count, False)
-        inside, outside = np.ones(count, bool), np.zeros(count, bool)
-        for bound in bounds:
+        inside, fails = np.ones(count, bool), np.full(count, -1)
+        for place, bound in enumerate(bounds):
             fine = _column(bound.ok, count, True)
             everywhere = everywhere & fine
             inside &= fine & _wide(bound.hi <= 0, count)
-            outside |= fine & _wide(bound.lo > 0, count)
+            fails[fine & _wide(bound.lo > 0, count) & (fails < 0)] = place
         lo, hi = _wide(value.lo, count), _wide(value.hi, count)
         lo, hi = np.where(np.isnan(lo), -np.inf, lo), np.where(np.isnan(hi), np.inf, hi)
-        return Bounds(lo, hi, everywhere, nowhere, inside, outside, np.zeros((count, 1)))
+        return Bounds(lo, hi, hi.copy(), everywhere, nowhere, inside, fails, np.full(low.shape, np.inf))
 
-    def _sharpen(self, made: Bounds, slope: Interval, lo: np.ndarray, hi: np.ndarray, torn: np.ndarray) -> None:
-        """Meet the natural form with the mean-value form."""
-        centre = 0.5 * (lo + hi)
-        fine = _whole(slope.ok, lo.shape) & made.ok & ~torn
-        shift = Interval(down(lo - centre), up(hi - centre))
-        moves = mul(None, slope, shift)
-        made.reach = np.where(np.isfinite(moves.hi - moves.lo), moves.hi - moves.lo, np.inf)
+    def _sharpen(self, made: Bounds, rows: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> None:
+        """Meet the natural form with the mean-value form in some rows."""
+        (slope,) = self.slopes([Interval(lo, hi)])
+        low, high = (np.broadcast_to(end, lo.shape) for end in (slope.lo, slope.hi))
+        size = np.maximum(np.abs(low), np.abs(high))
+        reach = size * (hi - lo)
+        made.reach[rows] = np.where(np.isfinite(reach), reach, np.inf)
+        fine = made.ok[rows] if slope.ok is None else made.ok[rows] & slope.ok.all(axis=1)
         if not np.any(fine):
             return
-        value = evaluate(self.program, INTERVAL, [Interval(centre, centre.copy())])[0]
-        units = len(lo[0]) + 2
-        low, high = (np.sum(end, axis=1) for end in (moves.lo, moves.hi))
-        slack = up(np.sum(np.maximum(np.abs(moves.lo), np.abs(moves.hi)), axis=1), 4.0) * units * 2.0**-52
-        least, most = down(value.lo[:, 0] + down(low - slack)), up(value.hi[:, 0] + up(high + slack))
+        middle, rises, falls = 0.5 * (lo + hi), low >= 0, high <= 0
+        radius = up(np.maximum(hi - middle, middle - lo))
+        moves = np.where(rises | falls, 0.0, up(size * radius, 2.0) + TINY)
+        spread = up(np.sum(moves, axis=1), lo.shape[1] + 2.0)
+        highest, lowest = np.where(falls, lo, middle), np.where(falls, hi, middle)
+        ends = np.concatenate([np.where(rises, hi, highest), np.where(rises, lo, lowest)])
+        value, count = self.values([Interval(ends, ends.copy())])[0], len(rows)
+        most = up(_wide(value.hi, 2 * count)[:count] + spread)
+        least = down(_wide(value.lo, 2 * count)[count:] - spread)
         fine &= np.isfinite(least) & np.isfinite(most)
-        made.lo = np.where(fine, np.maximum(made.lo, least), made.lo)
-        made.hi = np.where(fine, np.minimum(made.hi, most), made.hi)
+        made.lo[rows] = np.where(fine, np.maximum(made.lo[rows], least), made.lo[rows])
+        made.hi[rows] = np.where(fine, np.minimum(made.hi[rows], most), made.hi[rows])
 
 
 def _wide(row: np.ndarray, count: int) -> np.ndarray:
@@ -98,25 +117,3 @@ def _wide(row: np.ndarray, count: int) -> np.ndarray:
 
 def _column(mark: np.ndarray | None, count: int, default: bool) -> np.ndarray:
     return np.full(count, default) if mark is None else np.broadcast_to(mark[:, 0], (count,)).copy()
-
-
-def _whole(mark: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
-    return np.ones(shape[0], bool) if mark is None else np.broadcast_to(mark.all(axis=1), shape[:1])
-
-
-def _watched(torn: np.ndarray) -> dict[str, Any]:
-    """The rules, which also note in which boxes a jump may lie."""
-
-    def select(node: Any, which: Any, yes: Any, no: Any) -> Any:
-        torn[:] |= np.any(which.may & which.may_not, axis=1)
-        return INTERVAL["select"](node, which, yes, no)
-
-    def stepped(name: str) -> Any:
-        def rule(node: Any, x: Any) -> Any:
-            made = INTERVAL[name](node, x)
-            torn[:] |= np.any(made.lo != made.hi, axis=1)
-            return made
-
-        return rule
-
-    return INTERVAL | {"select": select, "sign": stepped("sign"), "floor": stepped("floor")}

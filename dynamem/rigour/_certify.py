@@ -15,7 +15,7 @@ from ..lyapunov import Verdict
 from ._affine import affine_of
 from ._certificate import certificate
 from ._ladder import Ladder, Settled, undefined_at
-from ._question import Question, question
+from ._question import question
 from ._search import Found, Search
 from ._setting import region_of, where_of, witness_at
 
@@ -68,7 +68,7 @@ def certify(
     found, settled = _climb(ladder, region, deadline, algebra=algebra)
     where, evidence = where_of(asked, region), {"claim": asked.words, **_counts(found)}
     if settled is None:
-        return _by_boxes(found, asked, region, where, evidence)
+        return _by_boxes(found, ladder, where, evidence)
     witness = None
     if settled.point is not None:
         evidence["point"] = settled.point.tolist()
@@ -83,7 +83,8 @@ def _climb(
 
     def search(seconds: float) -> Found:
         points, strict = ladder.points, ladder.asked.strict
-        return Search(points.bounder, region, strict=strict, confirm=points.decided, budget_s=seconds).run()
+        how = {"strict": strict, "confirm": points.decided, "budget_s": seconds}
+        return Search(ladder.program, points.bounder, region, **how).run()
 
     try:
         settled = ladder.finite()
@@ -113,20 +114,19 @@ def _counts(found: Found | None) -> dict[str, Any]:
     if found is None:
         return {}
     return {
-        "boxes": found.boxes, "leaves": len(found.leaves), "open_boxes": len(found.open), "open_share": found.share,
+        "boxes": found.boxes, "leaves": found.tree.leaves, "open_boxes": len(found.open), "open_share": found.share,
         "seconds": found.seconds,
     }  # fmt: skip
 
 
-def _by_boxes(
-    found: Found | None, asked: Question, region: np.ndarray, where: str, evidence: dict[str, Any]
-) -> Verdict:
+def _by_boxes(found: Found | None, ladder: Ladder, where: str, evidence: dict[str, Any]) -> Verdict:
     """Certified, or what the boxes leave open."""
     assert found is not None
+    asked = ladder.asked
     if len(found.open):
         reason = f"{asked.words} is open on {found.share:.2g} of the box, in {len(found.open)} boxes"
         left = {"open": found.open[:1000].tolist()} | ({"interrupted": True} if found.interrupted else {})
         return Verdict("undecided", reason, where, 0.0, None, evidence | left)
-    made, why_not = certificate(asked, region, found.leaves)
-    reason = f"{asked.words} holds all over the region: {len(found.leaves)} boxes decided by outward rounded intervals"
+    made, why_not = certificate(asked, ladder.program, ladder.region, found.tree, found.points)
+    reason = f"{asked.words} holds all over the region: {found.tree.leaves} boxes decided by outward rounded intervals"
     return Verdict("certified", reason, where, 0.0, None, evidence | {"certificate": made, "no_certificate": why_not})

@@ -51,10 +51,8 @@ class Ladder:
 
     @functools.cached_property
     def points(self) -> Points:
-        """Where it may fail; made when it is needed, since slopes cost time and not every map has them."""
-        sloped = self.asked.program(slopes=True)
-        hold_against_jax(self.asked, sloped, bounded(self.region, 4.0))
-        return Points(sloped, len(self.asked.constraints), self.region, strict=self.asked.strict)
+        """Where it may fail; made when it is needed, since slopes cost time."""
+        return Points(self.program, len(self.asked.constraints), self.region, strict=self.asked.strict)
 
     def _task(self, until: float, **how: bool) -> Task:
         names, limits = self.asked.names(), rows_of(self.region.tolist())

@@ -23,7 +23,7 @@ class Points:
     """Looks for points of a region at which a number has the wrong sign, or none.
 
     Arguments:
-        program: outputs ``(number, constraints..., slope)``.
+        program: outputs ``(number, constraints...)``.
         constraints: how many there are.
         box: rows (lo, hi), infinite ends allowed.
         strict: whether 0 is a wrong sign too.
@@ -63,7 +63,8 @@ class Points:
             if left <= 0:
                 break
             share = left if np.all(np.isfinite(self.box)) else left / 2
-            found = Search(self.bounder, part, strict=self.strict, confirm=self.decided, budget_s=share).run()
+            how = {"strict": self.strict, "confirm": self.decided, "budget_s": share}
+            found = Search(self.program, self.bounder, part, **how).run()
             if found.interrupted:
                 raise KeyboardInterrupt
             if found.hole is not None:

@@ -62,16 +62,9 @@ class Question:
         """Time and state at a point."""
         return _parts(point, self.rows - self.timed, self.affine)
 
-    def program(self, *, slopes: bool = False) -> Program:
-        """Number and constraints as one program; with ``slopes`` also the gradient of the number, last."""
-
-        def everything(point: Array) -> tuple:
-            if not slopes:
-                return (self.number(point), *(one(point) for one in self.constraints))
-            value, slope = jax.value_and_grad(self.number)(point)
-            return (value, *(one(point) for one in self.constraints), slope)
-
-        return translate(everything, (self.rows,))
+    def program(self) -> Program:
+        """Number and constraints as one program."""
+        return translate(lambda point: (self.number(point), *(one(point) for one in self.constraints)), (self.rows,))
 
 
 def question(

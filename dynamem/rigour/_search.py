@@ -7,7 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..programs import Program
 from ._bounds import Bounder, Bounds
+from ._summits import Summits
+from ._tree import Tree
 
 
 BATCH = 4096
@@ -24,7 +27,8 @@ class Found:
     """What a search ended with.
 
     Attributes:
-        leaves: boxes that are decided, rows ``(lo..., hi...)``.
+        tree: how the region was cut, and what decides each part.
+        points: the points that its words ``e0``, ``e1``, ... speak of.
         open: boxes that are not.
         share: part of the region's volume that the open boxes make up.
         rise: a point at which the number has the wrong sign, if one was confirmed.
@@ -34,7 +38,8 @@ class Found:
         interrupted: whether it was stopped by Ctrl-C.
     """
 
-    leaves: np.ndarray
+    tree: Tree
+    points: list[list[float]]
     open: np.ndarray
     share: float
     rise: np.ndarray | None
@@ -49,6 +54,7 @@ class Search:
 
     def __init__(
         self,
+        program: Program,
         bounder: Bounder,
         box: np.ndarray,
         *,
@@ -59,7 +65,7 @@ class Search:
     ) -> None:
         self.bounder, self.box, self.strict, self.confirm = bounder, box, strict, confirm
         self.start, self.budget, self.most = time.monotonic(), budget_s, most_boxes
-        self.leaves: list[np.ndarray] = []
+        self.tree, self.summits = Tree(), Summits(program, bounder)
         self.thin: list[np.ndarray] = []
         self.rise: np.ndarray | None = None
         self.hole: np.ndarray | None = None
@@ -67,7 +73,7 @@ class Search:
 
     def run(self) -> Found:
         """Search."""
-        lo, hi, key = self.box[None, :, 0], self.box[None, :, 1], np.asarray([np.inf])
+        lo, hi, key, parts = self.box[None, :, 0], self.box[None, :, 1], np.asarray([np.inf]), np.zeros(1, np.int64)
         self._try(_corners(self.box))
         self._scatter()
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -76,9 +82,9 @@ class Search:
                     order = np.argpartition(-key, BATCH)[:BATCH] if len(key) > BATCH else np.arange(len(key))
                     rest = np.ones(len(key), bool)
                     rest[order] = False
-                    made = self._round(pool, lo[order], hi[order])
-                    lo, hi, key = (
-                        np.concatenate([old[rest], new]) for old, new in zip((lo, hi, key), made, strict=True)
+                    made = self._round(pool, lo[order], hi[order], parts[order])
+                    lo, hi, key, parts = (
+                        np.concatenate([old[rest], new]) for old, new in zip((lo, hi, key, parts), made, strict=True)
                     )
                     if self.rise is not None:
                         self.budget = min(self.budget, time.monotonic() - self.start + 2.0)
@@ -86,7 +92,7 @@ class Search:
                 self.interrupted = True  # what is decided so far is returned, the rest is open
         rest = np.concatenate([np.concatenate([lo, hi], axis=1), *self.thin])
         return Found(
-            np.concatenate(self.leaves) if self.leaves else np.zeros((0, 2 * len(self.box))),
+            self.tree, self.summits.points,
             rest, _share(rest, self.box), self.rise, self.hole, self.boxes, time.monotonic() - self.start,
             self.interrupted,
         )  # fmt: skip
@@ -94,22 +100,50 @@ class Search:
     def _time(self) -> bool:
         return time.monotonic() - self.start < self.budget and self.boxes < self.most
 
-    def _round(self, pool: concurrent.futures.Executor, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _round(
+        self, pool: concurrent.futures.Executor, lo: np.ndarray, hi: np.ndarray, parts: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
         """Bound boxes, keep what is open, split it."""
         found = self._bounds(pool, lo, hi)
         self.boxes += len(lo)
-        done = found.outside | (found.ok & ((found.hi < 0) if self.strict else (found.hi <= 0)))
-        self.leaves.append(np.concatenate([lo[done], hi[done]], axis=1))
-        left = ~done
+        words = self._words(found)
+        doubtful = np.flatnonzero((words == "") & found.ok)
+        if not self.strict and self.rise is None:
+            words[doubtful] = self.summits.words(lo[doubtful], hi[doubtful], found.hi[doubtful])
+        self.tree.close(parts[words != ""], words[words != ""])
+        left = words == ""
         if self.rise is not None:
             left &= ~found.ok  # only whether the question is defined is still of interest
-        lo, hi, found = lo[left], hi[left], _chosen(found, left)
+        lo, hi, parts, found = lo[left], hi[left], parts[left], _chosen(found, left)
         if not len(lo):
-            return lo, hi, np.zeros(0)
+            return lo, hi, np.zeros(0), parts
         self._probe(lo, hi, found)
         wide = np.any(hi - lo > THINNEST * (self.box[:, 1] - self.box[:, 0]), axis=1)
         self.thin.append(np.concatenate([lo[~wide], hi[~wide]], axis=1))
-        return _split(lo[wide], hi[wide], _chosen(found, wide), self.box)
+        return self._split(lo[wide], hi[wide], parts[wide], _chosen(found, wide))
+
+    def _words(self, found: Bounds) -> np.ndarray:
+        """What decides each box, as certificates say it: a constraint, the natural form, slopes; "" if nothing does."""
+        low, natural = ((top < 0 if self.strict else top <= 0) for top in (found.hi, found.natural))
+        words = np.where(found.ok & low, np.where(natural, "v", "m"), "").astype("<U12")
+        words[found.outside] = np.char.add("c", found.fails[found.outside].astype("<U11"))
+        return words
+
+    def _split(self, lo: np.ndarray, hi: np.ndarray, parts: np.ndarray, found: Bounds) -> tuple[np.ndarray, ...]:
+        """Halve each box where the number may move most, or where it is widest if that says nothing."""
+        width = (hi - lo) / _sides(self.box)
+        reach = np.where(np.isfinite(found.reach), found.reach, 0.0)
+        told = np.all(np.isfinite(found.reach), axis=1) & (reach.max(axis=1, initial=0.0) > 0)
+        score = np.where(told[:, None], reach, width)
+        score = np.where(width > 0.02 * width.max(axis=1, keepdims=True), score, -1.0)  # no needles
+        axis = np.argmax(score, axis=1)
+        rows = np.arange(len(lo))
+        middle = 0.5 * (lo[rows, axis] + hi[rows, axis])
+        left, right = hi.copy(), lo.copy()
+        left[rows, axis], right[rows, axis] = middle, middle
+        key = np.where(np.isfinite(found.hi), found.hi, np.inf)
+        halves = np.concatenate(self.tree.split(parts, axis))
+        return np.concatenate([lo, right]), np.concatenate([left, hi]), np.concatenate([key, key]), halves
 
     def _bounds(self, pool: concurrent.futures.Executor, lo: np.ndarray, hi: np.ndarray) -> Bounds:
         if len(lo) < 256:
@@ -136,7 +170,8 @@ class Search:
         """Ask the deciding arithmetic about the most suspicious points."""
         if not len(points):
             return
-        found, _ = self.bounder.at(points)
+        with np.errstate(all="ignore"):
+            found = self.bounder.natural(points, points)
         holes = np.flatnonzero(~found.ok & ~found.outside)[:8] if self.hole is None else []
         worth = ~found.outside & found.ok & ((found.hi >= 0) if self.strict else (found.hi > 0))
         best = np.flatnonzero(worth)[np.argsort(-found.lo[worth])][:4] if self.rise is None else []
@@ -194,22 +229,6 @@ def _corners(box: np.ndarray) -> np.ndarray:
         return np.stack([box[:, 0], box[:, 1], box.mean(axis=1)])
     grid = np.meshgrid(*box, indexing="ij")
     return np.concatenate([np.stack([axis.ravel() for axis in grid], axis=1), box.mean(axis=1)[None]])
-
-
-def _split(lo: np.ndarray, hi: np.ndarray, found: Bounds, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Halve each box where the number may move most, or where it is widest if that says nothing."""
-    width = (hi - lo) / _sides(box)
-    reach = np.where(np.isfinite(found.reach), found.reach, 0.0)
-    told = np.all(np.isfinite(found.reach), axis=1) & (reach.max(axis=1, initial=0.0) > 0)
-    score = np.where(told[:, None], reach, width)
-    score = np.where(width > 0.02 * width.max(axis=1, keepdims=True), score, -1.0)  # no needles
-    axis = np.argmax(score, axis=1)
-    rows = np.arange(len(lo))
-    middle = 0.5 * (lo[rows, axis] + hi[rows, axis])
-    left, right = hi.copy(), lo.copy()
-    left[rows, axis], right[rows, axis] = middle, middle
-    key = np.where(np.isfinite(found.hi), found.hi, np.inf)
-    return np.concatenate([lo, right]), np.concatenate([left, hi]), np.concatenate([key, key])
 
 
 def _share(rows: np.ndarray, box: np.ndarray) -> float:

@@ -3,17 +3,20 @@
 import hashlib
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from flint import arb, ctx
+from flint import ctx
 
-from ..programs import BALL, OPERATIONS, RUNS, Mark, Node, Program, evaluate
+from ..programs import OPERATIONS, RUNS, Mark, Node, Program
+from ._parts import Ends, Parts, downhill, hull
 
 
-SCHEMA = "dynamem.certificate/1"
+SCHEMA = "dynamem.certificate/2"
 FIELDS = {
-    "schema", "dynamem", "claim", "strict", "timed", "semantics", "constraints", "box", "program", "cuts", "sha256",
+    "schema", "dynamem", "claim", "strict", "timed", "semantics", "constraints", "box", "points", "program", "cuts",
+    "sha256",
 }  # fmt: skip
 MOST_BYTES = 64 * 2**20
 PRECISION = 96
@@ -34,10 +37,11 @@ def verify(path: str | Path) -> tuple[bool, str]:
     if hashlib.sha256(text.encode()).hexdigest() != body["sha256"]:
         return False, "the hash does not match: some field was changed"
     program, box = _program(body), [(float.fromhex(lo), float.fromhex(hi)) for lo, hi in body["box"]]
+    points = [[float.fromhex(value) for value in point] for point in body["points"]]
     before = ctx.prec
     ctx.prec = PRECISION
     try:
-        return _replay(program, box, body)
+        return _Replay(program, points, body).run(box)
     finally:
         ctx.prec = before
 
@@ -87,7 +91,9 @@ def _sound(program: Program, body: dict[str, Any]) -> bool:
     return (
         isinstance(count, int) and isinstance(body["strict"], bool) and list(program.inputs) == inputs
         and len(inputs) == 1 and len(program.outputs) == 1 + count and lengths == [rows, *[1] * (1 + count)]
-        and all(math.isfinite(float.fromhex(end)) for row in body["box"] for end in row)
+        and all(math.isfinite(float.fromhex(end)) for row in (*body["box"], *body["points"]) for end in row)
+        and all(len(row) == 2 for row in body["box"]) and all(len(point) == rows for point in body["points"])
+        and isinstance(body["cuts"], str)
     )  # fmt: skip
 
 
@@ -99,9 +105,9 @@ def _node(place: int, op: str, args: list[int], length: int, data: list[Any]) ->
         msg = f"line {place} ({op}) has wrong arguments"
         raise ValueError(msg)
     if op == "const":
-        values = [value if isinstance(value, bool) else float.fromhex(value) for value in data]
-        fine = len(values) == length and all(isinstance(value, bool) or math.isfinite(value) for value in values)
-        data = values
+        data = [_constant(value) for value in data]
+        kinds = {isinstance(value, bool) for value in data}
+        fine = len(data) == length and len(kinds) == 1 and all(map(math.isfinite, data))
     elif op == "take":
         fine = len(data) == length and all(isinstance(index, int) and index >= 0 for index in data)
     elif op == "powi" or op in RUNS:
@@ -116,42 +122,69 @@ def _node(place: int, op: str, args: list[int], length: int, data: list[Any]) ->
     return Node(op, tuple(args), length, tuple(data))
 
 
-def _replay(program: Program, box: list[tuple[float, float]], body: dict[str, Any]) -> tuple[bool, str]:
-    """Walk through the cuts and bound the number on every part."""
-    stack, parts = [box], 0
-    for word in body["cuts"].split():
-        if not stack:
-            return False, "there are more cuts than parts"
-        here = stack.pop()
-        if word.isdecimal():
-            axis = int(word)
-            if axis >= len(here):
-                return False, f"a cut along axis {axis} of {len(here)}"
-            lo, hi = here[axis]
-            middle = 0.5 * (lo + hi)
-            stack.append([*here[:axis], (middle, hi), *here[axis + 1 :]])
-            stack.append([*here[:axis], (lo, middle), *here[axis + 1 :]])
-            continue
-        parts += 1
-        reason = _part(program, here, word, body)
-        if reason:
-            return False, reason
-    if stack:
-        return False, f"{len(stack)} parts of the region are not decided"
-    return True, f"{body['claim']} on {parts} parts, checked by Arb at {PRECISION} bits"
+def _constant(value: Any) -> bool | float | Fraction:
+    """A truth value, the bits of a float, or a fraction ``p/q``."""
+    if isinstance(value, bool):
+        return value
+    above, slash, below = value.partition("/")
+    return Fraction(int(above), int(below)) if slash else float.fromhex(value)
 
 
-def _part(program: Program, here: list[tuple[float, float]], word: str, body: dict[str, Any]) -> str:
-    """Why a part is not decided as the word says, or nothing."""
-    ends = [(arb(lo), arb(lo) if lo == hi else arb(hi)) for lo, hi in here]
-    outputs = [output[0] for output in evaluate(program, BALL, [ends])]
-    number, bounds = outputs[0], outputs[1:]
-    if word.startswith("c") and word[1:].isdecimal() and int(word[1:]) < len(bounds):
-        bound = bounds[int(word[1:])]
-        return "" if not isinstance(bound, Mark) and bound[0] > 0 else f"constraint {word[1:]} may hold on {here}"
-    if word != "v":
-        return f"unknown word {word!r}"
-    if any(isinstance(one, Mark) for one in outputs):
-        return f"the question may be undefined on {here}"
-    below = number[1] < 0 if body["strict"] else number[1] <= 0
-    return "" if below else f"the number may be positive on {here}"
+class _Replay:
+    """One walk through the cuts."""
+
+    def __init__(self, program: Program, points: list[list[float]], body: dict[str, Any]) -> None:
+        self.parts, self.points, self.body = Parts(program), points, body
+        self.signs: dict[int, list[tuple[bool, bool]] | None] = {}
+
+    def run(self, box: list[tuple[float, float]]) -> tuple[bool, str]:
+        """Bound the number on every part."""
+        stack, count = [box], 0
+        for word in self.body["cuts"].split():
+            if not stack:
+                return False, "there are more cuts than parts"
+            here = stack.pop()
+            if word.isdecimal():
+                axis = int(word)
+                if axis >= len(here):
+                    return False, f"a cut along axis {axis} of {len(here)}"
+                lo, hi = here[axis]
+                middle = 0.5 * (lo + hi)
+                stack.append([*here[:axis], (middle, hi), *here[axis + 1 :]])
+                stack.append([*here[:axis], (lo, middle), *here[axis + 1 :]])
+                continue
+            count += 1
+            reason = self._part(here, word)
+            if reason:
+                return False, reason
+        if stack:
+            return False, f"{len(stack)} parts of the region are not decided"
+        return True, f"{self.body['claim']} on {count} parts, checked by Arb at {PRECISION} bits"
+
+    def _part(self, here: Ends, word: str) -> str:
+        """Why a part is not decided as the word says, or nothing."""
+        kind, place = word[0], int(word[1:]) if word[1:].isdecimal() else -1
+        if kind == "c" and 0 <= place < self.body["constraints"]:
+            bound = self.parts.values(here)[1 + place]
+            return "" if not isinstance(bound, Mark) and bound[0] > 0 else f"constraint {place} may hold on {here}"
+        if kind == "e" and 0 <= place < len(self.points):
+            return "" if self._summit(place, here) else f"point {place} does not decide {here}"
+        if word not in ("v", "m"):
+            return f"unknown word {word!r}"
+        outputs = self.parts.values(here)
+        if any(isinstance(one, Mark) for one in outputs):
+            return f"the question may be undefined on {here}"
+        top = outputs[0][1] if word == "v" else self.parts.mean_value(here)
+        if top is None:
+            return f"there may be a jump on {here}"
+        return "" if (top < 0 if self.body["strict"] else top <= 0) else f"the number may be positive on {here}"
+
+    def _summit(self, place: int, here: Ends) -> bool:
+        """Whether the number is at most 0 on a part by its curvature."""
+        point = self.points[place]
+        if place not in self.signs:
+            self.signs[place] = self.parts.summit(point)
+        signs = self.signs[place]
+        if self.body["strict"] or signs is None or not downhill(point, signs, here):
+            return False
+        return self.parts.concave(hull(point, here))

@@ -1,0 +1,123 @@
+r"""What Arb shows of one part of a region: by its natural form, by slopes, or by curvature around a summit.
+
+A number ``f`` is at most 0 on a box ``X`` (below 0, for a strict claim) where one of these holds, all over the box
+defined:
+
+    v:   f(X) <= 0,                                                       by interval arithmetic;
+    m:   f(c) + sum_i |d_i f(X)| |X_i - c_i| <= 0,                        the sum over the ``i`` along which f may turn;
+    e:   f(p) <= 0,  d_i f(p) (x_i - p_i) <= 0 for all x in X and all i,  f concave on the hull of X and p.
+
+For ``m`` the slopes have to be defined all over the box (see `slopes`); ``c_i`` is the upper end where the slope along
+``i`` is nowhere negative, the lower end where it is nowhere positive, else the middle. ``e`` closes what no cutting
+closes, the boxes around a maximum of height 0, as at an equilibrium: there ``d_i f(p)`` is exactly 0. A function with
+defined second slopes is concave where these are all negative semidefinite matrices.
+
+Plain Python: this is what replays a certificate.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flint import arb, ctx
+
+from ..programs import BALL, Mark, Program, evaluate, pivots, prepared, slopes
+
+
+Ends = Sequence[tuple[float, float]]
+EXACT = 1024
+"""Bits at single points, so that sums and products of some floats are exact."""
+
+
+class Parts:
+    """Bounds by Arb, at its current precision.
+
+    Arguments:
+        program: outputs ``(number, constraints...)``; its first input are the coordinates.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    @functools.cached_property
+    def _values(self) -> Callable[[Sequence[Any]], list[Any]]:
+        return prepared(self.program, BALL)
+
+    @functools.cached_property
+    def _sloped(self) -> Program:
+        return slopes(self.program)
+
+    @functools.cached_property
+    def _slopes(self) -> Callable[[Sequence[Any]], list[Any]]:
+        return prepared(self._sloped, BALL)
+
+    @functools.cached_property
+    def _pivots(self) -> Callable[[Sequence[Any]], list[Any]]:
+        return prepared(pivots(slopes(self._sloped)), BALL)
+
+    def values(self, here: Ends) -> list[Any]:
+        """Number and constraints on a box: pairs of ends, or marks."""
+        return [output[0] for output in self._values([_ends(here)])]
+
+    def mean_value(self, here: Ends) -> arb | None:
+        """The upper bound ``m``, None where slopes are undefined; the number itself has to be defined all over."""
+        (found,) = self._slopes([_ends(here)])
+        if _undefined(found):
+            return None
+        centre, spread = [], arb(0)
+        for (lo, hi), slope in zip(here, found, strict=True):
+            if slope[0] >= 0 or slope[1] <= 0:
+                centre.append(hi if slope[0] >= 0 else lo)
+                continue
+            middle = 0.5 * (lo + hi)
+            centre.append(middle)
+            radius = (arb(hi) - arb(middle)).max(arb(middle) - arb(lo))
+            spread += (-slope[0]).max(slope[1]) * radius
+        number = self.values([(value, value) for value in centre])[0]
+        return None if isinstance(number, Mark) else (number[1] + spread).upper()
+
+    def summit(self, point: Sequence[float]) -> list[tuple[bool, bool]] | None:
+        """Whether the number is at most 0 at a point, and then for each slope there whether it is >= 0, is <= 0."""
+        before, ends = ctx.prec, _ends([(value, value) for value in point])
+        ctx.prec = EXACT
+        try:
+            number = evaluate(self.program, BALL, [ends])[0][0]
+            (found,) = evaluate(self._sloped, BALL, [ends])
+        finally:
+            ctx.prec = before
+        if isinstance(number, Mark) or not number[1] <= 0 or _undefined(found):
+            return None
+        return [(bool(slope[0] >= 0), bool(slope[1] <= 0)) for slope in found]
+
+    def concave(self, here: Ends) -> bool:
+        """Whether the number is defined and concave all over a box."""
+        ends = _ends(here)
+        if _undefined(self.values(here)) or _undefined(self._slopes([ends])[0]):
+            return False
+        (found,) = self._pivots([ends])
+        return not _undefined(found) and all(pivot[0] >= 0 for pivot in found)
+
+
+def downhill(point: Sequence[float], signs: Sequence[tuple[bool, bool]], here: Ends) -> bool:
+    """Whether no slope at a point leads up to any point of a box."""
+    return all(
+        (not_negative or lo >= at) and (not_positive or hi <= at)
+        for at, (not_negative, not_positive), (lo, hi) in zip(point, signs, here, strict=True)
+    )
+
+
+def hull(point: Sequence[float], here: Ends) -> list[tuple[float, float]]:
+    """The smallest box around a box and a point."""
+    return [(min(lo, at), max(hi, at)) for at, (lo, hi) in zip(point, here, strict=True)]
+
+
+def _ends(here: Ends) -> list[tuple[arb, arb]]:
+    made = []
+    for lo, hi in here:
+        low = arb(lo)
+        made.append((low, low if lo == hi else arb(hi)))
+    return made
+
+
+def _undefined(entries: Sequence[Any]) -> bool:
+    return any(isinstance(entry, Mark) for entry in entries)
