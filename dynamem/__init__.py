@@ -51,8 +51,11 @@ if TYPE_CHECKING:
     from .lyapunov import generator as generator
     from .programs import TranslationError as TranslationError
     from .programs import UnknownPrimitive as UnknownPrimitive
+    from .rigour import RateMap as RateMap
     from .rigour import certify as certify
+    from .rigour import plane as plane
     from .rigour import prove as prove
+    from .rigour import rate_map as rate_map
     from .solvers import DDIM as DDIM
 
     __version__: str
@@ -67,7 +70,7 @@ _ROOMS = {
     "solvers": "DDIM",
     "lyapunov": "generator Rate check falsify Verdict Witness",
     "programs": "TranslationError UnknownPrimitive",
-    "rigour": "certify prove",
+    "rigour": "RateMap certify plane prove rate_map",
     "catalog": "System",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}

@@ -18,7 +18,7 @@ from ._interval_functions import RULES as FUNCTIONS
 
 WIDE, SCANT = 300.0, 1e-170
 """Softmax of arguments whose largest ends are further apart is not bounded; what underflow may cost otherwise."""
-DENSE, FEW = 2_000_000, 256
+DENSE, FEW, NARROW = 2_000_000, 256, 1e-10
 """Products of matrices are bounded term by term if there are few enough; against a constant, fewer than these."""
 
 
@@ -138,7 +138,8 @@ def dot(node: Any, x: Interval, y: Interval) -> Interval:
     boxes = max(x.lo.shape[0], y.lo.shape[0])
     left = [end.reshape(end.shape[0], b, m, k) for end in (x.lo, x.hi)]
     right = [end.reshape(end.shape[0], b, k, n) for end in (y.lo, y.hi)]
-    if boxes * b * m * k * n <= DENSE and not ((x.thin or y.thin) and b * m * k * n >= FEW):
+    constant = b * m * k * n >= FEW and (_narrow(x) or _narrow(y))
+    if boxes * b * m * k * n <= DENSE and not constant:
         ends = (*(end[:, :, :, None, :] for end in left), *(end.swapaxes(2, 3)[:, :, None] for end in right))
         if x.thin:
             ends = (ends[0], ends[0], *ends[2:])
@@ -151,6 +152,11 @@ def dot(node: Any, x: Interval, y: Interval) -> Interval:
     for arg, shape, axis in ((x, (b, m, k), 3), (y, (b, k, n), 2)):
         _mark_products(made, arg, shape, axis, (b, m, n))
     return made
+
+
+def _narrow(x: Interval) -> bool:
+    """Whether it is one set of numbers for all boxes, up to rounding: then midpoint and radius lose nothing."""
+    return x.thin or (len(x.lo) == 1 and bool(np.all(x.hi - x.lo <= NARROW * np.max(np.abs(x.lo), initial=0.0))))
 
 
 def _mark_products(made: Interval, arg: Interval, shape: tuple, axis: int, result: tuple) -> None:

@@ -5,6 +5,7 @@ Plain Python, like all that reads a certificate. Equal lines are one line; facto
 
 import dataclasses
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from ._program import Node, Program, plain
@@ -42,7 +43,7 @@ class SlopeLines:
             self.nodes.append(Node(op, tuple(args), length, tuple(data)))
         return self.known[key]
 
-    def const(self, values: Sequence[float]) -> int:
+    def const(self, values: Sequence[float | Fraction]) -> int:
         """Constants."""
         return self.emit("const", (), len(values), values)
 

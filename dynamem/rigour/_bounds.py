@@ -48,30 +48,35 @@ class Bounds:
 
 
 class Bounder:
-    """Bounds of one question's program ``(number, constraints...)``."""
+    """Bounds of one question's program ``(number, constraints...)``.
+
+    Attributes:
+        widest: entries of its longest line that depends on an input: what one box costs in memory.
+    """
 
     def __init__(self, program: Program, constraints: int) -> None:
-        self.constraints = constraints
+        self.constraints, self.widest = constraints, _widest(program)
         with np.errstate(all="ignore"):
             self.values, self.slopes = prepared(program, INTERVAL), prepared(slopes(program), INTERVAL)
 
+    @np.errstate(all="ignore")
     def __call__(self, lo: np.ndarray, hi: np.ndarray) -> Bounds:
         """Bounds on boxes with ends of shape (B, n); where the natural form settles the sign, no other is tried."""
-        with np.errstate(all="ignore"):
-            made = self.natural(lo, hi)
-            rows = np.flatnonzero(~made.outside & ~(made.ok & ((made.hi < 0) | (made.lo > 0))))
-            if len(rows):
-                self._sharpen(made, rows, lo[rows], hi[rows])
+        made = self.natural(lo, hi)
+        rows = np.flatnonzero(~made.outside & ~(made.ok & ((made.hi < 0) | (made.lo > 0))))
+        if len(rows):
+            self._sharpen(made, rows, lo[rows], hi[rows])
         return made
 
+    @np.errstate(all="ignore")
     def at(self, points: np.ndarray) -> tuple[Bounds, np.ndarray]:
         """Bounds at points (B, n), and the slope there."""
-        with np.errstate(all="ignore"):
-            made = self.natural(points, points)
-            (slope,) = self.slopes([Interval(points, points.copy())])
-            middle = np.broadcast_to(0.5 * (slope.lo + slope.hi), points.shape)
+        made = self.natural(points, points)
+        (slope,) = self.slopes([Interval(points, points.copy())])
+        middle = np.broadcast_to(0.5 * (slope.lo + slope.hi), points.shape)
         return made, np.where(np.isfinite(middle), middle, 0.0)
 
+    @np.errstate(all="ignore")
     def natural(self, low: np.ndarray, high: np.ndarray) -> Bounds:
         """Bounds by the natural form alone; ``reach`` is not known."""
         count = len(low)
@@ -109,6 +114,15 @@ class Bounder:
         fine &= np.isfinite(least) & np.isfinite(most)
         made.lo[rows] = np.where(fine, np.maximum(made.lo[rows], least), made.lo[rows])
         made.hi[rows] = np.where(fine, np.minimum(made.hi[rows], most), made.hi[rows])
+
+
+def _widest(program: Program) -> int:
+    """Entries of the longest line that depends on an input."""
+    moving = set(program.inputs)
+    for place, node in enumerate(program.nodes):
+        if not moving.isdisjoint(node.args):
+            moving.add(place)
+    return max(program.nodes[place].length for place in moving)
 
 
 def _wide(row: np.ndarray, count: int) -> np.ndarray:

@@ -63,7 +63,7 @@ def certify(
     """
     deadline = time.monotonic() + budget_s
     region = region_of(box, bounded=True)
-    asked = question(energy, flow, len(region), constraints, claim, affine_of(affine))
+    asked = question(energy, flow, len(region), constraints, claim, affine_of(affine)).pinned(region)
     ladder = Ladder(asked, region)
     found, settled = _climb(ladder, region, deadline, algebra=algebra)
     where, evidence = where_of(asked, region), {"claim": asked.words, **_counts(found)}
@@ -84,7 +84,7 @@ def _climb(
     def search(seconds: float) -> Found:
         points, strict = ladder.points, ladder.asked.strict
         how = {"strict": strict, "confirm": points.decided, "budget_s": seconds}
-        return Search(ladder.program, points.bounder, region, **how).run()
+        return Search(ladder.narrow, points.bounder, region, **how).run()
 
     try:
         settled = ladder.finite()
@@ -127,6 +127,6 @@ def _by_boxes(found: Found | None, ladder: Ladder, where: str, evidence: dict[st
         reason = f"{asked.words} is open on {found.share:.2g} of the box, in {len(found.open)} boxes"
         left = {"open": found.open[:1000].tolist()} | ({"interrupted": True} if found.interrupted else {})
         return Verdict("undecided", reason, where, 0.0, None, evidence | left)
-    made, why_not = certificate(asked, ladder.program, ladder.region, found.tree, found.points)
+    made, why_not = certificate(asked, ladder.narrow, ladder.region, found.tree, found.points)
     reason = f"{asked.words} holds all over the region: {found.tree.leaves} boxes decided by outward rounded intervals"
     return Verdict("certified", reason, where, 0.0, None, evidence | {"certificate": made, "no_certificate": why_not})

@@ -10,10 +10,11 @@ from flint import fmpq
 
 from .._errors import ContradictionError
 from ..algebra import Outcome, Task, attempt, points_of, rows_of
+from ..programs import Program
 from ._decide import decide
 from ._points import Points, bounded
 from ._question import Question
-from ._setting import hold_against_jax
+from ._setting import hold_against_jax, narrowest
 
 
 FAMILIES = {
@@ -50,9 +51,14 @@ class Ladder:
         """What is left to show, once something was tried."""
 
     @functools.cached_property
+    def narrow(self) -> Program:
+        """The program for intervals."""
+        return narrowest(self.asked, self.program, bounded(self.region, 4.0))
+
+    @functools.cached_property
     def points(self) -> Points:
         """Where it may fail; made when it is needed, since slopes cost time."""
-        return Points(self.program, len(self.asked.constraints), self.region, strict=self.asked.strict)
+        return Points(self.narrow, len(self.asked.constraints), self.region, strict=self.asked.strict)
 
     def _task(self, until: float, **how: bool) -> Task:
         names, limits = self.asked.names(), rows_of(self.region.tolist())

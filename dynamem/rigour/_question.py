@@ -24,7 +24,7 @@ from .._errors import InputError
 from .._types import EnergyFn
 from ..flows import Map
 from ..lyapunov import dynamics_of, generator
-from ..programs import Program, translate
+from ..programs import Program, reduced, translate
 from ._affine import Affine
 
 
@@ -62,9 +62,30 @@ class Question:
         """Time and state at a point."""
         return _parts(point, self.rows - self.timed, self.affine)
 
-    def program(self) -> Program:
-        """Number and constraints as one program."""
-        return translate(lambda point: (self.number(point), *(one(point) for one in self.constraints)), (self.rows,))
+    def pinned(self, region: np.ndarray) -> "Question":
+        """The same, with the coordinates that have but one value in a region as constants of the code."""
+        single = region[:, 0] == region[:, 1]
+        if not np.any(single):
+            return self
+
+        def at(function: Callable[[Array], Scalar]) -> Callable[[Array], Scalar]:
+            def pinned(point: Array) -> Scalar:
+                ends = zip(single.tolist(), region[:, 0].tolist(), point, strict=True)
+                return function(jnp.stack([jnp.asarray(value) if one else entry for one, value, entry in ends]))
+
+            return pinned
+
+        bounds = tuple(at(one) for one in self.constraints)
+        return dataclasses.replace(self, number=at(self.number), constraints=bounds)
+
+    def program(self, *, narrow: bool = False) -> Program:
+        """Number and constraints as one program; a ``narrow`` one is rewritten for intervals (see `reduced`)."""
+
+        def everything(point: Array) -> tuple[Scalar, ...]:
+            return self.number(point), *(one(point) for one in self.constraints)
+
+        made = translate(everything, (self.rows,), centred=narrow)
+        return reduced(made) if narrow else made
 
 
 def question(

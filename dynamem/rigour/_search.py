@@ -158,7 +158,7 @@ class Search:
         if self.rise is None:
             order = np.argsort(-found.hi)[: 8 * CLIMBERS]
             middles = 0.5 * (lo[order] + hi[order])
-            self._try(middles)
+            self._try(np.concatenate([middles, lo[order], hi[order]]))  # where cuts met 0, corners are at it
             if self.rise is None:
                 self._climb(middles[:CLIMBERS], (hi - lo)[order[:CLIMBERS]])
         doubtful = ~found.ok
@@ -170,8 +170,7 @@ class Search:
         """Ask the deciding arithmetic about the most suspicious points."""
         if not len(points):
             return
-        with np.errstate(all="ignore"):
-            found = self.bounder.natural(points, points)
+        found = self.bounder.natural(points, points)
         holes = np.flatnonzero(~found.ok & ~found.outside)[:8] if self.hole is None else []
         worth = ~found.outside & found.ok & ((found.hi >= 0) if self.strict else (found.hi > 0))
         best = np.flatnonzero(worth)[np.argsort(-found.lo[worth])][:4] if self.rise is None else []
