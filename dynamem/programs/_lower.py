@@ -81,7 +81,16 @@ class Lowering:
         if rule is None:
             reason = f"primitive {name!r} has no rule: used at {self.builder.lines.where}"
             return [Refused(reason) for _ in equation.outvars]
-        return rule(self, equation, values)
+        made = rule(self, equation, values)
+        return [self._unwrapped(value, var.aval.dtype) for value, var in zip(made, equation.outvars, strict=True)]
+
+    def _unwrapped(self, value: Value, dtype: Any) -> Value:
+        """The value, refused if it is a number that wraps around: 0 - 1 is 255 in uint8, and -1 in a program."""
+        kind = np.dtype(dtype) if not jnp.issubdtype(dtype, jnp.floating) else None
+        if kind is None or kind.kind not in "iu" or isinstance(value, np.ndarray | Refused):
+            return value
+        narrow = kind.kind == "u" or kind.itemsize < 4
+        return self.refuse(f"a number of type {kind}, which wraps around, that is not known") if narrow else value
 
     def refuse(self, what: str) -> Refused:
         """A value that cannot be had, with the place in the user's code."""

@@ -46,6 +46,14 @@ def _entrywise(op: str) -> Rule:
     return rule
 
 
+def _div(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
+    """The quotient; of integers its whole part, towards zero."""
+    made = _entrywise("div")(low, equation, values)
+    if not jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.integer):
+        return made
+    return [_whole(low.builder, int(made[0]))]
+
+
 def _swapped(op: str) -> Rule:
     def rule(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
         return [low.builder.apply(op, *_aligned(low, equation, values)[::-1])]
@@ -109,7 +117,9 @@ def _convert(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Valu
         return [value.astype(np.float64)]
     if isinstance(value, np.ndarray) and value.dtype.kind in "biu":
         return [value.astype(target if target.kind in "biu" else np.float64)]
-    if source.kind == "b" and target.kind != "b":
+    if source == target:
+        return [value]
+    if source.kind == "b":
         b = low.builder
         return [b.apply("select", low.line(value), b.const([1.0]), b.const([0.0]))]
     if jnp.issubdtype(source, jnp.floating) and jnp.issubdtype(target, jnp.floating):
@@ -137,9 +147,12 @@ def _clamp(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]
 
 
 def _rem(b: Any, x: int, y: int) -> int:
-    quotient = b.apply("div", x, y)
-    whole = b.apply("mul", b.apply("sign", quotient), b.apply("floor", b.apply("abs", quotient)))
-    return b.apply("sub", x, b.apply("mul", y, whole))
+    return b.apply("sub", x, b.apply("mul", y, _whole(b, b.apply("div", x, y))))
+
+
+def _whole(b: Any, x: int) -> int:
+    """``x`` rounded towards zero."""
+    return b.apply("mul", b.apply("sign", x), b.apply("floor", b.apply("abs", x)))
 
 
 def _finite(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
@@ -306,13 +319,13 @@ def _dot_general(low: Lowering, equation: Any, values: list[Value]) -> Sequence[
 
 RULES: dict[str, Rule] = {
     **{name: _entrywise(name) for name in (
-        "abs", "add", "asin", "acos", "atan", "atan2", "cos", "cosh", "div", "erf", "exp", "expm1", "floor", "log",
+        "abs", "add", "asin", "acos", "atan", "atan2", "cos", "cosh", "erf", "exp", "expm1", "floor", "log",
         "log1p", "logistic", "max", "min", "mul", "neg", "sign", "sin", "sinh", "sqrt", "cbrt", "sub", "tan", "tanh",
         "lt", "le",
     )},
     **dict.fromkeys(MOVES, _move),
     **dict.fromkeys(("stop_gradient", "copy", "optimization_barrier", "reduce_precision"), _identity),
-    "add_any": _entrywise("add"),
+    "div": _div, "add_any": _entrywise("add"),
     "gt": _swapped("lt"), "ge": _swapped("le"), "eq": _equal, "ne": _unequal,
     "and": _truth("and"), "or": _truth("or"), "not": _truth("not"),
     "square": _derived(lambda b, x: b.powi(x, 2)),

@@ -101,6 +101,8 @@ def _climb(
             settled = undefined_at(found.hole)
         elif settled is None and found.rise is not None:
             settled = ladder.against(found.rise)
+        elif settled is None and not len(found.open):
+            settled = ladder.empty(found.leaves)
     except KeyboardInterrupt:
         return None, Settled("undecided", "interrupted: nothing is decided", None, {"interrupted": True})
     return found, settled

@@ -21,7 +21,7 @@ FAMILIES = {
     "exp", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh", "logistic", "lse", "softmax", "pow"
 }  # fmt: skip
 """Operations for which there is a second way to write things: all exponentials, all sines of single angles."""
-PROBES = 48
+PROBES, BATCH = 48, 4096
 QUICK_S, HOLES_S = 2.0, 2.0
 """Seconds for a second opinion on a rise, and for a look for points where the question is undefined."""
 
@@ -106,6 +106,9 @@ class Ladder:
             ContradictionError: algebra proves that there is none.
         """
         where = f"{self.asked.words} is false at {point.tolist()}, by Arb balls"
+        met = self.points.simple()
+        if met is not None and met[0] == "hole":
+            return undefined_at(met[1])
         proof = self.climb(time.monotonic() + QUICK_S, deep=False)
         if proof is not None and proof.status == "proved":
             msg = f"{where}, and {proof.reason}"
@@ -121,6 +124,13 @@ class Ladder:
                 return undefined_at(found[1])
         known = "everywhere in the region" if outcome.status == "proved" else "not shown everywhere in the region"
         return Settled("broken", where, point, {"defined": known})
+
+    def empty(self, leaves: np.ndarray) -> Settled | None:
+        """A region without a point: on each of the boxes that make it up some constraint surely fails."""
+        n = leaves.shape[1] // 2
+        parts = (leaves[start : start + BATCH] for start in range(0, len(leaves), BATCH))
+        outside = (np.all(self.points.bounder(part[:, :n], part[:, n:]).outside) for part in parts)
+        return _empty() if self.asked.constraints and all(outside) else None
 
     def finite(self) -> Settled | None:
         """Point by point, where the constraints leave finitely many."""
