@@ -39,7 +39,8 @@ def density(xi, u, t, alpha, alpha_dot, sigma, sigma_dot, x):
 
 @theorem(
     "D8",
-    "V + zeta D s^2/2 is a supermartingale of the reverse SDE: L V_zeta = -(1+zeta)|y-m|^2 - 2 s^2 KL - zeta tr C",
+    "V + zeta D s^2/2 is a supermartingale of the reverse SDE: L V_zeta = -(1+zeta)|y-m|^2 - 2 s^2 KL - zeta tr C; "
+    "under VE so is -log p: L E = -g^2 |grad E|^2/2",
     domain="all weights, s and zeta > 0; the traced code at N = 3, D = 2; VE and VP by their 1-jets",
 )
 def supermartingale(proof, *, factor=2, spread=1, half=2):
@@ -53,9 +54,10 @@ def supermartingale(proof, *, factor=2, spread=1, half=2):
     proof.falls("it is never positive", found, [square(move, 1 + ZETA), divergence(w, U, 2 * S2), *scaled])
     floor = ZETA * D * S2 / 2
     proof.falls("V >= 0", -value + floor, [square(move, HALF), divergence(w, U, S2), *halves])
-    slope_dot, beta = symbols("sigma_dot"), symbols("beta", positive=True)
+    slope_dot, beta = symbols("sigma_dot", positive=True), symbols("beta", positive=True)
     found, slope, g2 = traced(density, XI, U, TIME, ALPHA, 0, SIGMA, slope_dot, ALPHA * Y, within=INSIDE)
     proof.zero("VE, alpha' = 0", found + g2 * dot(slope, slope) / half)
+    proof.falls("under VE it is never positive", found, [square(slope, g2 / 2)])
     q = symbols("q", positive=True)  # alpha = 2q/(1+q^2), sigma = (1-q^2)/(1+q^2): every point of the circle
     alpha, sigma = 2 * q / (1 + q**2), (1 - q**2) / (1 + q**2)
     jet = (alpha, -beta * alpha / 2, sigma, beta * alpha**2 / (2 * sigma))

@@ -1,5 +1,6 @@
 """Theorems: exact tests for zero, signs and their premises, proofs that can fail, and the collector."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -20,7 +21,9 @@ from dynamem.theorems import (
     STOPPED,
     Field,
     NotAlgebraicError,
+    NotProvedError,
     Proof,
+    Sign,
     collect,
     divergence,
     library,
@@ -121,6 +124,7 @@ BAD_SIGNS = {
     "reference weights that do not": divergence(W, [P, Q]),
     "weights of unknown sign": divergence([X, 1 - X], W),
     "a gap at an argument of unknown sign": log_gap(X),
+    "no premise at all": Sign(X, "so it is said"),
 }
 
 
@@ -135,7 +139,24 @@ def test_signs_with_their_premises():
         Proof().falls("s", -good.expression, [good])
 
 
+def swallowed(proof):
+    with contextlib.suppress(NotProvedError):
+        proof.zero("a", X - Y)
+    proof.zero("b", X - X)
+
+
+def left(proof):
+    proof.zero("z", X - X)
+    raise SystemExit(0)
+
+
 CLAIMS = {
+    "zero of nothing": (lambda proof: proof.zero("z", *[]), "undecided"),
+    "zero of an empty array": (lambda proof: proof.zero("z", np.zeros((0, 2), object)), "undecided"),
+    "no numbers": (lambda proof: (proof.zero("z", X - X), proof.close("c", [], [])), "undecided"),
+    "a text is no fact": (lambda proof: proof.holds("h", "False"), "failed"),
+    "a step that fails is not forgotten": (swallowed, "failed"),
+    "an exit is no success": (left, "failed"),
     "not zero": (lambda proof: proof.zero("z", X - Y), "failed"),
     "rises": (lambda proof: proof.falls("f", X**2, [square([X])]), "failed"),
     "numbers differ": (lambda proof: proof.close("c", [1.0], [1.1]), "failed"),
@@ -338,3 +359,11 @@ def test_what_rests_on_an_unproved_theorem_is_undecided(tmp_path):
     outcomes = prove(collect([tmp_path]))
     assert [one.status for one in outcomes] == ["undecided", "undecided", "failed", "proved"]
     assert outcomes[1].reason == "rests on C, which is failed"
+
+
+@pytest.mark.parametrize(("cited", "why"), [("NONE_SUCH", "none of dynamem's"), ("A", "itself"), ("B", "itself")])
+def test_what_rests_on_nothing_or_on_itself_is_undecided(tmp_path, cited, why):
+    write(tmp_path, a=f"proof.cites('{cited}'); proof.zero('z', x - x)", b="proof.cites('A'); proof.zero('z', x - x)")
+    outcomes = prove(collect([tmp_path]))
+    assert [one.status for one in outcomes] == ["undecided", "undecided"]
+    assert why in outcomes[0].reason

@@ -85,16 +85,37 @@ def prove(
 
 
 def _resting(outcomes: list[Outcome], report: Callable[[Outcome], None]) -> list[Outcome]:
-    """A theorem that cites one that was tried and not proved is `undecided`, and so on up."""
-    bad = {one.name: one.status for one in outcomes if one.status != "proved"}
+    """A theorem that cites what does not stand is `undecided`, and so on up."""
     for place, one in enumerate(outcomes):
-        broken = [step.name for step in one.steps if step.kind == "cited" and step.name in bad]
-        if one.status == "proved" and broken:
-            reason = f"rests on {broken[0]}, which is {bad[broken[0]]}"
+        reason = _unsupported(one, outcomes) if one.status == "proved" else ""
+        if reason:
             outcomes[place] = dataclasses.replace(one, status="undecided", reason=reason)
             report(outcomes[place])
             return _resting(outcomes, report)
     return outcomes
+
+
+def _unsupported(one: Outcome, outcomes: Sequence[Outcome]) -> str:
+    """What a theorem cites that was tried and not proved, that nobody proves, or that rests on it in turn; or ""."""
+    cites = {other.name: _cited(other) for other in outcomes}
+    bad = {other.name: other.status for other in outcomes if other.status != "proved"}
+    for name in _cited(one):
+        if name in bad:
+            return f"rests on {name}, which is {bad[name]}"
+        if name not in cites and name not in {own.name for own in collect([library()])}:
+            return f"rests on {name}, which was not tried here and is none of dynamem's theorems"
+    reached: set[str] = set()
+    waiting = _cited(one)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += cites.get(name, [])
+    return "rests on itself" if one.name in reached else ""
+
+
+def _cited(one: Outcome) -> list[str]:
+    return [step.name for step in one.steps if step.kind == "cited"]
 
 
 def prove_named(names: Sequence[str]) -> dict[str, Outcome]:
@@ -106,7 +127,7 @@ def prove_named(names: Sequence[str]) -> dict[str, Outcome]:
         name = waiting.pop()
         if name not in made:
             made[name] = known[name].prove()
-            waiting += [step.name for step in made[name].steps if step.kind == "cited"]
+            waiting += _cited(made[name])
     return {one.name: one for one in _resting(list(made.values()), lambda _: None)}
 
 

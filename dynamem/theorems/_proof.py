@@ -41,10 +41,15 @@ class Proof:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.open: list[str] = []
+        self.fault: NotProvedError | None = None
+        """The first step that did not hold: it counts also where the proof's code goes on."""
 
     def zero(self, name: str, *expressions: Any) -> None:
         """Each expression (or entry of an array) is identically zero, wherever it is defined."""
         entries = [entry for expression in expressions for entry in np.ravel(np.asarray(expression, object))]
+        if not entries:
+            msg = f"{name}: nothing was given that could be zero"
+            raise self._stopped(msg, refuted=False)
         for entry in entries:
             if not Field([entry]).is_zero(entry):
                 raise self._refused(name, entry)
@@ -57,14 +62,17 @@ class Proof:
             fault = part.fault()
             if fault is not None:
                 msg = f"{name}: {part.why} does not apply, {fault}"
-                raise NotProvedError(msg, refuted=False)
+                raise self._stopped(msg, refuted=False)
         self.zero(name, rate + sympy.Add(*(part.expression for part in parts)))
 
     def holds(self, name: str, fact: bool) -> None:
         """A fact that was decided exactly: by SymPy's assumptions, or over rational numbers."""
+        if fact not in (True, False):
+            msg = f"{name}: {fact!r:.60} is no truth value"
+            raise self._stopped(msg, refuted=True)
         if not fact:
             msg = f"{name}: does not hold"
-            raise NotProvedError(msg, refuted=True)
+            raise self._stopped(msg, refuted=True)
         self.steps.append(Step("symbolic", name))
 
     def cites(self, *lemmas: str) -> None:
@@ -74,11 +82,14 @@ class Proof:
     def close(self, name: str, left: Any, right: Any, tolerance: float = 1e-9) -> None:
         """The running code gives the same numbers, to ``tolerance`` relative to the larger of the two and 1."""
         left, right = np.asarray(left, float), np.asarray(right, float)
+        if not left.size or not right.size:
+            msg = f"{name}: no numbers were given"
+            raise self._stopped(msg, refuted=False)
         error = np.abs(left - right) / np.maximum(1.0, np.maximum(np.abs(left), np.abs(right)))
-        worst = float(np.max(error, initial=0.0))
+        worst = float(np.max(error))
         if not worst <= tolerance:
             msg = f"{name}: numbers differ by {worst:.2e} (at most {tolerance:.0e} expected)"
-            raise NotProvedError(msg, refuted=True)
+            raise self._stopped(msg, refuted=True)
         self.steps.append(Step("numerical", name, f"{worst:.1e}"))
 
     def below(self, name: str, values: Any, bound: Any = 0.0, tolerance: float = 1e-9) -> None:
@@ -86,7 +97,7 @@ class Proof:
         excess = float(np.max(np.asarray(values, float) - np.asarray(bound, float)))
         if not excess <= tolerance:
             msg = f"{name}: exceeded by {excess:.3e}"
-            raise NotProvedError(msg, refuted=True)
+            raise self._stopped(msg, refuted=True)
         self.steps.append(Step("numerical", name, f"{excess:.1e}"))
 
     def witness(self, name: str, value: Any, above: float = 0.0) -> None:
@@ -94,7 +105,7 @@ class Proof:
         value = float(np.asarray(value))
         if not value > above:
             msg = f"{name}: {value:.6g} is not above {above:g}, so that the hypothesis is not shown to be needed"
-            raise NotProvedError(msg, refuted=True)
+            raise self._stopped(msg, refuted=True)
         self.steps.append(Step("witness", name, f"{value:.6g}"))
 
     def leaves_open(self, what: str) -> None:
@@ -104,9 +115,14 @@ class Proof:
     def _refused(self, name: str, entry: sympy.Expr) -> NotProvedError:
         found = _value_somewhere(entry)
         if found is None:
-            return NotProvedError(f"{name}: not shown to be zero", refuted=False)
+            return self._stopped(f"{name}: not shown to be zero", refuted=False)
         value, where = found
-        return NotProvedError(f"{name}: {value:.6g} instead of 0 at {where}", refuted=True)
+        return self._stopped(f"{name}: {value:.6g} instead of 0 at {where}", refuted=True)
+
+    def _stopped(self, message: str, *, refuted: bool) -> NotProvedError:
+        error = NotProvedError(message, refuted=refuted)
+        self.fault = self.fault or error
+        return error
 
 
 def _value_somewhere(entry: sympy.Expr) -> tuple[float, str] | None:

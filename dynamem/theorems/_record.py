@@ -67,13 +67,15 @@ class Theorem:
         status, reason = "proved", ""
         try:
             self.argue(proof, **constants)
+            if proof.fault is not None:
+                raise proof.fault
         except NotProvedError as error:
             status, reason = "failed" if error.refuted else "undecided", str(error)
         except (KeyboardInterrupt, TimeoutError) as error:
             status, reason = "undecided", f"stopped ({type(error).__name__}) after {len(proof.steps)} steps"
             if isinstance(error, KeyboardInterrupt):
                 raise
-        except Exception as error:
+        except (Exception, SystemExit, GeneratorExit) as error:  # an exit within a proof is no success
             status, reason = "failed", cut(f"{type(error).__name__}: {error}")
         if status == "proved" and proof.open:
             status, reason = "undecided", "; ".join(proof.open)

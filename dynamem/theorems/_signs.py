@@ -20,6 +20,8 @@ class Sign:
 
     def fault(self) -> str | None:
         """The first premise that is not seen to hold: an expression that is not zero, or one that is not positive."""
+        if not (self.premises or self.positive):
+            return "no premise is given"
         for name, expression in self.premises:
             if not Field([expression]).is_zero(expression):
                 return f"{name} is not shown"
