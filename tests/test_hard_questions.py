@@ -53,3 +53,42 @@ def test_a_hole_counts_more_than_a_rise(asked):
     grows = dfx.ODETerm(lambda t, x, args: jnp.sign(x) + x)
     verdict = asked(lambda t, x: jnp.sqrt(2 * x[0] ** 2), grows, box=jnp.asarray([(-2.0, 3.0)]))
     assert verdict.status == "failed", verdict.reason
+
+
+POLES = {
+    "a tangent": lambda t, x: 2 + jnp.cos(jnp.tan(2 * x[0])),
+    "a rise beside a pole": lambda t, x: 1 + 1 / (jnp.cos(x[0]) - x[0]),
+    "in one entry of two": lambda t, x: 1 + jnp.sum((1 / (x[0] ** 3 - jnp.asarray([0.3, -7.0]))) ** 2),
+    "an even power": lambda t, x: (x[0] ** 3 - 0.3) ** -2,
+}
+NO_POLES = {
+    "a step": lambda t, x: 3 + 1 / jnp.where(x[0] > 0.5, 1.0, -1.0),
+    "an entry that is not used": lambda t, x: (1 / jnp.stack([x[0] - 0.3, x[0] + 1]))[1],
+    "a branch that is not taken": lambda t, x: jnp.where(x[0] > 0.5, 1 / (x[0] - 0.3), x[0] ** 2 + 1),
+    "a tangent between its poles": lambda t, x: 2 + jnp.tan(x[0]),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("name", [*POLES, *NO_POLES])
+def test_a_pole_that_no_float_meets_is_a_hole(asked, name):
+    verdict = asked((POLES | NO_POLES)[name], FLOW, box=UNIT, claim="positive")
+    assert verdict.status in (("failed",) if name in POLES else ("certified", "proved")), verdict.reason
+
+
+def test_huge_numbers_are_taken_or_refused():
+    """Slopes that overflow do not lead the search away, and a box has a finite width."""
+    same = [lambda t, x: (x[0] - 2 - jnp.minimum(x[0], x[0])) ** 2]
+    everywhere = jnp.asarray([(-jnp.inf, jnp.inf)])
+    moved = dm.Map(jnp.exp)
+    verdict = dm.prove(lambda t, x: x[0], moved, box=everywhere, constraints=same, claim="strict_decrease")
+    assert verdict.status in ("failed", "undecided")
+    for asked in ASKED:
+        with pytest.raises(ValueError, match="at most 1e"):
+            asked(lambda t, x: x @ x, FLOW, box=jnp.asarray([(-1.7e308, 1.7e308)]))
+
+
+def test_a_hole_far_from_a_rise_is_found():
+    energy = lambda t, x: -x[0] - jnp.sqrt(8 - x[0] - x[1] ** 2)  # noqa: E731
+    verdict = dm.prove(energy, FLOW, box=jnp.asarray([(0.0, jnp.inf), (0.0, 1.0)]), claim="positive")
+    assert verdict.status == "failed", verdict.reason

@@ -87,7 +87,7 @@ def _climb(
         return Search(ladder.narrow, points.bounder, region, **how).run()
 
     try:
-        settled = ladder.finite()
+        settled = ladder.finite() or ladder.pole()
         if settled is not None:
             return None, settled
         left = deadline - time.monotonic()

@@ -12,7 +12,8 @@ from .._errors import ContradictionError
 from ..algebra import Outcome, Task, attempt, points_of, rows_of
 from ..programs import Program
 from ._decide import decide
-from ._points import Points, bounded
+from ._points import Points, bounded, simple_points
+from ._poles import pole_between
 from ._question import Question
 from ._setting import hold_against_jax, narrowest
 
@@ -21,7 +22,7 @@ FAMILIES = {
     "exp", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh", "logistic", "lse", "softmax", "pow"
 }  # fmt: skip
 """Operations for which there is a second way to write things: all exponentials, all sines of single angles."""
-PROBES, BATCH = 48, 4096
+PROBES, BATCH, POLES = 48, 4096, 256
 QUICK_S, HOLES_S = 2.0, 2.0
 """Seconds for a second opinion on a rise, and for a look for points where the question is undefined."""
 
@@ -119,11 +120,24 @@ class Ladder:
         if outcome.status == "ill":
             return Settled("failed", _ill(outcome), None, {"rise": point.tolist()})
         if outcome.status != "proved":
-            found = self.points.search(HOLES_S)
+            found = self.points.search(HOLES_S, holes=True)
             if found is not None and found[0] == "hole":
                 return undefined_at(found[1])
         known = "everywhere in the region" if outcome.status == "proved" else "not shown everywhere in the region"
         return Settled("broken", where, point, {"defined": known})
+
+    def pole(self) -> Settled | None:
+        """A pole between two points of a box, where no constraint may keep it out."""
+        if self.asked.constraints:
+            return None
+        box = bounded(self.region, 4.0)
+        random = np.random.default_rng(5).uniform(box[:, 0], box[:, 1], (POLES, len(box)))
+        ends = pole_between(self.program, np.concatenate([simple_points(box)[:POLES], random]))
+        if ends is None:
+            return None
+        first, second = (end.tolist() for end in ends)
+        reason = f"the question is undefined between {first} and {second}, where a denominator changes its sign"
+        return Settled("failed", reason, None, {"between": [first, second]})
 
     def empty(self, leaves: np.ndarray) -> Settled | None:
         """A region without a point: on each of the boxes that make it up some constraint surely fails."""

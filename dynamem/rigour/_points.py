@@ -55,8 +55,8 @@ class Points:
                 return wanted, points[place]
         return None
 
-    def search(self, seconds: float) -> tuple[str, np.ndarray] | None:
-        """Branch and bound for a while, for the sake of what it meets."""
+    def search(self, seconds: float, *, holes: bool = False) -> tuple[str, np.ndarray] | None:
+        """Branch and bound for a while, for the sake of what it meets; with ``holes`` a rise does not end it."""
         rise, stop = None, time.monotonic() + seconds
         for part in self.parts():
             left = stop - time.monotonic()
@@ -70,7 +70,7 @@ class Points:
             if found.hole is not None:
                 return "hole", found.hole
             rise = found.rise if rise is None else rise
-            if rise is not None:
+            if rise is not None and not holes:
                 break
         return None if rise is None else ("rise", rise)
 

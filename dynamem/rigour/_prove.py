@@ -75,7 +75,7 @@ def prove(
 
 def _answer(ladder: Ladder, deadline: float) -> Settled:
     """A short look for a witness, proofs, a longer look."""
-    found = ladder.finite()
+    found = ladder.finite() or ladder.pole()
     if found is not None:
         return found
     points = ladder.points

@@ -192,6 +192,7 @@ class Search:
         if self.rise is None:
             self._climb(points, 0.2 * half * np.ones_like(points), steps=SCATTER_STEPS, shells=True)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _climb(self, points: np.ndarray, widths: np.ndarray, steps: int = CLIMB_STEPS, *, shells: bool = False) -> None:
         """A few projected steps uphill; on ``shells`` the distance from the middle is kept."""
         best, slope = self.bounder.at(points)
@@ -205,6 +206,7 @@ class Search:
                 slope = slope - away * np.sum(away * slope, axis=1, keepdims=True) / np.where(square > 0, square, 1.0)
             size = np.max(np.abs(slope) * reach, axis=1, keepdims=True)
             step = np.where(size > 0, slope * reach**2 / np.where(size > 0, size, 1.0), 0.0)
+            step = np.where(np.isfinite(step), step, 0.0)  # slopes may be huge
             trial = np.clip(points + step, self.box[:, 0], self.box[:, 1])
             found, new_slope = self.bounder.at(trial)
             gain = np.where(found.outside, -np.inf, found.hi) > value

@@ -18,6 +18,7 @@ SEMANTICS = "real arithmetic of the jaxpr; every float literal is the rational t
 PROBES = 16
 TRIALS, SMALL, GAIN = 64, 0.02, 0.7
 """Boxes on which programs are compared, their sides as parts of the region's, and what makes a difference."""
+LARGEST = 1e300
 LOOSE = 1e-6
 """Relative difference from JAX's float64 values that rounding may explain."""
 
@@ -38,6 +39,9 @@ def region_of(box: Any, *, bounded: bool) -> np.ndarray:
             raise InputError(msg)
         if np.isnan(lo) or np.isnan(hi) or lo == np.inf or hi == -np.inf:
             msg = f"box[{row}]=({lo!r}, {hi!r}): need two numbers, the lower end first"
+            raise InputError(msg)
+        if any(LARGEST < abs(end) < np.inf for end in (lo, hi)):
+            msg = f"box[{row}]=({lo!r}, {hi!r}): finite ends may be at most {LARGEST:g}, so that widths are finite"
             raise InputError(msg)
         if lo > hi:
             msg = f"box[{row}]=({lo!r}, {hi!r}) is empty: write the lower end first"
