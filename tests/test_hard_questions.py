@@ -1,6 +1,7 @@
 """Questions at which a verdict could go wrong: jumps, numbers that wrap around, regions without a point, holes."""
 
 import diffrax as dfx
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -53,6 +54,35 @@ def test_a_hole_counts_more_than_a_rise(asked):
     grows = dfx.ODETerm(lambda t, x, args: jnp.sign(x) + x)
     verdict = asked(lambda t, x: jnp.sqrt(2 * x[0] ** 2), grows, box=jnp.asarray([(-2.0, 3.0)]))
     assert verdict.status == "failed", verdict.reason
+
+
+LOGITS = jnp.asarray([[1.0, 0.5], [-0.3, 2.0], [0.2, -1.0]])
+CAUSAL = jnp.where(jnp.tril(jnp.ones((3, 3))) > 0, 0.0, -jnp.inf)
+MASKED = {
+    "a weight beside one that is masked": lambda x: jax.nn.softmax(LOGITS @ x, where=jnp.asarray([True, False, True]))[
+        0
+    ],
+    "a log-sum-exp": lambda x: 9.0 + jax.nn.logsumexp(jnp.append(x, -jnp.inf)),
+    "attention": lambda x: 9.0 + jnp.sum(jax.nn.softmax(CAUSAL + jnp.outer(LOGITS @ x, LOGITS @ x), axis=1) @ LOGITS),
+}
+UNMASKED = {
+    "all of it": lambda x: 9.0 + jax.nn.logsumexp(jnp.full(2, -jnp.inf)) + x[0],
+    "what is undefined is not masked": lambda x: 9.0 + jnp.exp(jnp.log(x[0]) + jnp.asarray(-jnp.inf)),
+    "nor beside a masked entry": lambda x: jnp.exp(
+        jnp.stack([jnp.log(x[0]), -jnp.inf]) + jnp.stack([-jnp.inf, jnp.log(2 + x[0])])
+    ).sum() + 1.0,
+    "infinity less itself": lambda x: 9.0 + jnp.exp(jnp.append(x, -jnp.inf) - jnp.append(x, -jnp.inf)).sum(),
+    "plus infinity": lambda x: x[0] + jnp.inf,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("name", [*MASKED, *UNMASKED])
+def test_minus_infinity_masks_what_is_defined(asked, name):
+    energy = (MASKED | UNMASKED)[name]
+    verdict = asked(lambda t, x: energy(x), FLOW, box=jnp.asarray([(-0.5, 0.5)] * 2), claim="positive")
+    assert (verdict.status == "failed") is (name in UNMASKED), verdict.reason
+    assert verdict.status != "broken"
 
 
 POLES = {

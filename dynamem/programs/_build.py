@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from ._limits import limit_of, without_neutral
 from ._lines import Lines
 from ._program import TRUTH, Node
 
@@ -27,6 +28,10 @@ class Builder:
     def apply(self, op: str, *args: int) -> int:
         """An operation entry by entry; arguments of length 1 go with every entry of the others."""
         length = max(self.lines.nodes[arg].length for arg in args)
+        limits = limit_of(self.lines, op, args, length)
+        if limits is not None:
+            constants, kept, place = limits
+            return self.take([*map(self.const, constants), *([self.apply(op, *kept)] if kept else [])], place)
         plain = [self.lines.unspread(arg) for arg in args]
         if all(self.lines.nodes[arg].length == 1 for arg in plain):
             made = self._simplified(op, plain, 1)
@@ -51,6 +56,7 @@ class Builder:
 
     def run(self, op: str, arg: int, size: int) -> int:
         """``sum``, ``prod``, ``least``, ``most``, ``sort``, ``lse`` or ``softmax`` over runs of ``size`` entries."""
+        arg, size = without_neutral(self.lines, op, arg, size)
         node = self.lines.nodes[arg]
         if size == 1:
             return {"softmax": lambda: self.spread(self.const([1.0]), node.length)}.get(op, lambda: arg)()
@@ -204,6 +210,10 @@ class Builder:
             return yes
         if node.op == "const" and (np.all(node.data) or not np.any(node.data)):
             return yes if node.data[0] else no
+        if node.op == "const":
+            length = node.length
+            index = np.where(node.data, np.arange(length), length + np.arange(length))
+            return self.take([self.lines.stretched(arg, length) for arg in (yes, no)], index)
         return None
 
     def _shift(self, arg: int, size: int) -> tuple[int, int] | None:

@@ -103,14 +103,18 @@ class Lines:
             made = self.emit("log", (self.const([-1.0 if flat[0] < 0 else -2.0]),), 1)
             self.infinite[made] = float(flat[0])
             return made if flat.size == 1 else self.spread(made, flat.size)
-        finite = np.isfinite(flat)
-        undefined = self.emit("log", (self.const([-3.0]),), 1)
-        index = np.where(finite, np.arange(flat.size), flat.size)
-        return self.take([self.const(np.where(finite, flat, 0.0)), undefined], index)
+        rest = [self.emit("log", (self.const([-3.0]),), 1), self.const([-np.inf]), self.const([np.inf])]
+        kind = np.where(np.isnan(flat), 0, np.where(flat < 0, 1, 2))
+        index = np.where(np.isfinite(flat), np.arange(flat.size), flat.size + kind)
+        return self.take([self.const(np.where(np.isfinite(flat), flat, 0.0)), *rest], index)
 
     def spread(self, arg: int, length: int) -> int:
         """The single entry of ``arg``, ``length`` times."""
         return self.take([arg], np.zeros(length, np.int64))
+
+    def stretched(self, arg: int, length: int) -> int:
+        """The line, its single entry repeated if it has one."""
+        return arg if self.nodes[arg].length == length else self.spread(arg, length)
 
     def take(self, args: Sequence[int], index: np.ndarray) -> int:
         """Entries ``index`` of the arguments laid end to end."""
