@@ -102,7 +102,7 @@ def _climb(
         elif settled is None and found.rise is not None:
             settled = ladder.against(found.rise)
         elif settled is None and not len(found.open):
-            settled = ladder.empty(found.leaves)
+            settled = ladder.empty(found.tree.cuts())
     except KeyboardInterrupt:
         return None, Settled("undecided", "interrupted: nothing is decided", None, {"interrupted": True})
     return found, settled

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -139,12 +140,10 @@ class Ladder:
         reason = f"the question is undefined between {first} and {second}, where a denominator changes its sign"
         return Settled("failed", reason, None, {"between": [first, second]})
 
-    def empty(self, leaves: np.ndarray) -> Settled | None:
-        """A region without a point: on each of the boxes that make it up some constraint surely fails."""
-        n = leaves.shape[1] // 2
-        parts = (leaves[start : start + BATCH] for start in range(0, len(leaves), BATCH))
-        outside = (np.all(self.points.bounder(part[:, :n], part[:, n:]).outside) for part in parts)
-        return _empty() if self.asked.constraints and all(outside) else None
+    def empty(self, words: Sequence[str]) -> Settled | None:
+        """A region that boxes have used up (the words of their cuts are given) without a point of it among them."""
+        outside = all(word.startswith("c") for word in words if not word.isdecimal())
+        return _empty() if self.asked.constraints and outside else None
 
     def finite(self) -> Settled | None:
         """Point by point, where the constraints leave finitely many."""
