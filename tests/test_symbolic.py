@@ -21,10 +21,9 @@ from dynamem.programs import (
     symbolic,
     translate,
 )
-from tests.test_certify_domains import REALS, node_of
+from tests.random_programs import REALS, SIZE, node_of
 
 
-SIZE = 3
 ANYWHERE = (-1.7e308, 1.7e308)
 BROKEN = {
     "sign": lambda e: -e,

@@ -139,6 +139,8 @@ def powi(x: Entry, n: int) -> Entry:
     if n < 0:
         positive = powi(x, -n)
         return _div((ONE, ONE), positive)
+    if n == 0:
+        return ONE, ONE
     if n % 2 or x[0] >= 0:
         return _increasing(lambda end: end**n)(x)
     if x[1] <= 0:
@@ -163,8 +165,10 @@ def _floor(x: Entry) -> Entry:
 def _whole(end: arb) -> arb:
     """The floor of an exact number."""
     mantissa, exponent = end.man_exp()
-    shift = int(exponent)
-    return arb(mantissa << shift) if shift >= 0 else arb(mantissa >> -shift)
+    shift, size = int(exponent), int(mantissa).bit_length()
+    if shift >= 0:
+        return end
+    return arb(mantissa >> -shift) if size + shift > 0 else -ONE if end < 0 else ZERO
 
 
 def _sin(x: Entry) -> Entry:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ._limits import limit_of, without_neutral
 from ._lines import Lines
-from ._program import TRUTH, Node
+from ._program import RUNS, TRUTH, Node
 
 
 EXACT_FOLDS = 64  # constants of at most so many entries are folded
@@ -41,8 +41,10 @@ class Builder:
 
     def powi(self, arg: int, power: int) -> int:
         """``arg ** power`` for a whole power."""
-        if power in (0, 1):
-            return arg if power else self.spread(self.const([1.0]), self.lines.nodes[arg].length)
+        if power == 1:
+            return arg
+        if power == 0 and self.lines.total[arg]:
+            return self.spread(self.const([1.0]), self.lines.nodes[arg].length)
         plain, length = self.lines.unspread(arg), self.lines.nodes[arg].length
         node = self.lines.nodes[plain]
         if node.op == "powi" and node.data[0] > 0 and power > 0:
@@ -58,8 +60,10 @@ class Builder:
         """``sum``, ``prod``, ``least``, ``most``, ``sort``, ``lse`` or ``softmax`` over runs of ``size`` entries."""
         arg, size = without_neutral(self.lines, op, arg, size)
         node = self.lines.nodes[arg]
-        if size == 1:
-            return {"softmax": lambda: self.spread(self.const([1.0]), node.length)}.get(op, lambda: arg)()
+        if size == 1 and op != "softmax":
+            return arg
+        if size == 1 and self.lines.total[arg]:
+            return self.spread(self.const([1.0]), node.length)
         if op in ("lse", "softmax"):
             shift = self._shift(arg, size)
             if shift is not None:
@@ -199,7 +203,7 @@ class Builder:
         """``(p - c) + c = p``."""
         for one, other in ((a, b), (b, a)):
             node = self.lines.nodes[one]
-            if node.op == "sub" and node.args[1] == other and self._implied(other, node.args[0]):
+            if node.op == "sub" and node.args[1] == other and self._implied(other, node.args[0], 1):
                 return node.args[0]
         return None
 
@@ -219,19 +223,36 @@ class Builder:
     def _shift(self, arg: int, size: int) -> tuple[int, int] | None:
         """``(z, c)`` if ``arg = z - c`` with one ``c`` for each run."""
         node = self.lines.nodes[arg]
-        if node.op != "sub" or not self._implied(node.args[1], node.args[0]):
+        if node.op != "sub" or not self._implied(node.args[1], node.args[0], size):
             return None
         lift = self._level(node.args[1], node.length // size, size)
         whole = self.lines.nodes[node.args[0]].length == node.length
         return (node.args[0], lift) if whole and lift is not None else None
 
-    def _implied(self, level: int, by: int) -> bool:
-        """Whether ``level`` is defined wherever ``by`` is: always, or as an extremum of the same entries."""
+    def _implied(self, level: int, by: int, size: int) -> bool:
+        """Whether each entry of ``level`` is defined wherever the entries of ``by`` in its run of ``size`` are."""
         if self.lines.total[level]:
             return True
-        node, other = self.lines.nodes[self.lines.source_of(level)], self.lines.nodes[by]
-        same = by in node.args or (other.op in ("lse", "softmax", "most") and other.args == node.args)
-        return node.op in ("most", "least", "lse") and same
+        length = max(self.lines.nodes[level].length, self.lines.nodes[by].length)
+        levels, entries = (
+            [*map(tuple, np.broadcast_to(self.lines.entries(one), (2, length)).T.tolist())] for one in (level, by)
+        )
+        for start in range(0, length, size):
+            given = set(entries[start : start + size])
+            given |= {one for entry in given for one in self._made_of(entry)}
+            needed = [self._made_of(entry) for entry in set(levels[start : start + size])]
+            if not all(entries and entries <= given for entries in needed):
+                return False
+        return True
+
+    def _made_of(self, entry: tuple[int, int]) -> set[tuple[int, int]]:
+        """The entries of the run that an entry is the result of; none if it is not the result of a run."""
+        node = self.lines.nodes[entry[0]]
+        if node.op not in RUNS:
+            return set()
+        size = node.data[0]
+        start = entry[1] // size * size if node.op in ("sort", "softmax") else entry[1] * size
+        return {*map(tuple, self.lines.entries(node.args[0])[:, start : start + size].T.tolist())}
 
     def _level(self, arg: int, runs: int, size: int) -> int | None:
         """The vector with one entry for each run of which ``arg`` is made."""

@@ -100,9 +100,9 @@ def up(x: np.ndarray, units: float = 1.0) -> np.ndarray:
 def flagged(value: Interval, wrong: np.ndarray, never: np.ndarray) -> Interval:
     """The value, marked where it may be undefined and where it surely is."""
     if np.any(wrong):
-        value.ok = ~wrong if value.ok is None else value.ok & ~wrong
+        value.ok = _stretched(~wrong if value.ok is None else value.ok & ~wrong, value.lo.shape[1])
     if np.any(never):
-        value.bad = never if value.bad is None else value.bad | never
+        value.bad = _stretched(never if value.bad is None else value.bad | never, value.lo.shape[1])
     return value
 
 

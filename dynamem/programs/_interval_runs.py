@@ -186,7 +186,7 @@ def _midpoint(left: list[np.ndarray], right: list[np.ndarray], k: int) -> tuple[
     spread = _matmul(sizes[0], radii[1] + units * sizes[1])
     if np.any(radii[0]):
         spread = spread + _matmul(radii[0], sizes[1] + radii[1])
-    spread = spread * (1 + units) + (k + 1) * TINY
+    spread = np.where(np.isfinite(middle), spread * (1 + units) + (k + 1) * TINY, np.inf)
     return middle - spread, middle + spread
 
 
