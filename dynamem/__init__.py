@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
+    from ._errors import ContradictionError as ContradictionError
     from .catalog import System as System
     from .diffusion import EDM as EDM
     from .diffusion import VE as VE
@@ -72,6 +73,7 @@ _ROOMS = {
     "programs": "TranslationError UnknownPrimitive",
     "rigour": "RateMap certify plane prove rate_map",
     "catalog": "System",
+    "_errors": "ContradictionError",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

@@ -35,7 +35,9 @@ def copied(folder, file="", old="", new=""):
     sys.path.insert(0, str(folder))
     try:
         importlib.invalidate_caches()
-        return importlib.import_module(f"{name}.programs")
+        room = importlib.import_module(f"{name}.programs")
+        room.Builder = importlib.import_module(f"{name}.programs._build").Builder
+        return room
     finally:
         sys.path.remove(str(folder))
 

@@ -289,7 +289,8 @@ def ball_failures(program, ends, exact, room=None, bits=53):
                     bad = mark_of(bound) == "NEVER"
                 else:
                     tally.compared += 1
-                    bad = bound[0] > entry[1] or bound[1] < entry[0]
+                    exact_ends = bound[0].is_exact() and bound[1].is_exact()
+                    bad = not exact_ends or bound[0] > entry[1] or bound[1] < entry[0]
                 if bad:
                     tally.wrong.append((row, place))
     return tally

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from dynamem.programs import BALL, INTERVAL, NEVER, OPERATIONS, RUNS, Interval, Mark, Node, Truth
+from dynamem import programs
+from dynamem.programs import BALL, INTERVAL, OPERATIONS, RUNS, Interval, Node, Truth
 from tests.random_programs import mark_of, pair_of
 from tests.special_cases import LOGIC_CASES, NO, OPEN, REAL_CASES, TRUTH_CASES, YES
 
 
 FACTS = {YES: True, NO: False, OPEN: None}
-BALL_NEVER, BALL_OPEN = NEVER, Mark("OPEN")
 MARKS = {"com": None, "trv": "OPEN", "ill": "NEVER"}
 
 
@@ -113,22 +113,22 @@ BRANCHES = [
 """Truth, decorations of both branches, that of the result and its hull; branches are [1, 2] and [4, 5]."""
 
 
-def decorated(pair, decoration):
+def decorated(pair, decoration, room):
     """An interval and a ball with a mark."""
     made = columns([pair])
     if decoration != "com":
         made.ok = np.zeros((1, 1), bool)
         made.bad = np.ones((1, 1), bool) if decoration == "ill" else None
-    return made, {"com": ends([pair]), "trv": [BALL_OPEN], "ill": [BALL_NEVER]}[decoration]
+    return made, {"com": ends([pair]), "trv": [room.Mark("OPEN")], "ill": [room.NEVER]}[decoration]
 
 
-def branches_are_wrong(rules, balls):
-    """Rows of `BRANCHES` that a table of rules gets wrong; two undefined branches may count as either mark."""
+def branches_are_wrong(room):
+    """Rows of `BRANCHES` that the domains get wrong; two undefined branches may count as either mark."""
     wrong, node = [], Node("select", (0, 1, 2), 1)
     for which, yes, no, decoration, hull in BRANCHES:
-        (first, first_ball), (second, second_ball) = decorated((1, 2), yes), decorated((4, 5), no)
-        made = rules["select"](node, truth(*which), first, second)
-        (entry,) = balls["select"](node, [FACTS[which]], first_ball, second_ball)
+        (first, first_ball), (second, second_ball) = decorated((1, 2), yes, room), decorated((4, 5), no, room)
+        made = room.INTERVAL["select"](node, truth(*which), first, second)
+        (entry,) = room.BALL["select"](node, [FACTS[which]], first_ball, second_ball)
         fine, never = made.ok is None or bool(made.ok.all()), made.bad is not None and bool(made.bad.any())
         good = fine is (decoration == "com") and (never is (decoration == "ill") or (yes, no) == ("ill", "ill"))
         good = good and (mark_of(entry) == MARKS[decoration] or (yes, no) == ("ill", "ill"))
@@ -139,10 +139,10 @@ def branches_are_wrong(rules, balls):
 
 
 def test_branches():
-    assert branches_are_wrong(INTERVAL, BALL) == []
+    assert branches_are_wrong(programs) == []
 
 
-def marks_are_lost(op, rules, balls):
+def marks_are_lost(op, room):
     """Whether an argument that is undefined, somewhere or everywhere, leaves the result of an operation defined."""
     size = 2 if op in RUNS or op == "dot" else 1
     data = {"powi": (2,), "dot": (1, 1, 2, 1)}.get(op, (size,) if op in RUNS else ())
@@ -152,10 +152,14 @@ def marks_are_lost(op, rules, balls):
         for decoration in ("trv", "ill"):
             args = [columns([(0.25, 0.5)] * size) for _ in range(count)]
             pairs = [ends([(0.25, 0.5)] * size) for _ in range(count)]
+            for arg in args:
+                arg.ok, arg.bad = np.ones((1, size), bool), np.zeros((1, size), bool)
             args[place].ok = np.asarray([[True] * (size - 1) + [False]])
-            args[place].bad = np.asarray([[False] * (size - 1) + [True]]) if decoration == "ill" else None
-            pairs[place][-1] = BALL_NEVER if decoration == "ill" else BALL_OPEN
-            made, found = rules[op](node, *args), balls[op](node, *pairs)
+            args[place].bad = (
+                np.asarray([[False] * (size - 1) + [True]]) if decoration == "ill" else np.zeros((1, size), bool)
+            )
+            pairs[place][-1] = room.NEVER if decoration == "ill" else room.Mark("OPEN")
+            made, found = room.INTERVAL[op](node, *args), room.BALL[op](node, *pairs)
             never = made.bad is not None and bool(made.bad.all())
             if made.ok is None or made.ok.any() or never is (decoration != "ill"):
                 return True
@@ -166,7 +170,7 @@ def marks_are_lost(op, rules, balls):
 
 @pytest.mark.parametrize("op", sorted(set(OPERATIONS) - {"input", "const", "take", "select", "and", "or", "not"}))
 def test_what_is_undefined_stays_undefined(op):
-    assert not marks_are_lost(op, INTERVAL, BALL)
+    assert not marks_are_lost(op, programs)
 
 
 def test_entries_are_laid_end_to_end_with_their_marks():

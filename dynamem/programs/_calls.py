@@ -10,7 +10,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr
 
 from ..kernels import centred, dense, dynamem_retrieval
-from ._lower import Lowering, Refused, Rule, Value
+from ._lower import Lowering, Refused, Rule, Value, chosen
 
 
 MOST_UNROLLED = 4096
@@ -66,7 +66,7 @@ def _scan(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
 
 def _row(low: Lowering, value: Value, step: int, length: int) -> Value:
     if isinstance(value, np.ndarray):
-        return value[step]
+        return np.asarray(value[step])
     if isinstance(value, Refused):
         return value
     size = low.builder.lines.nodes[value].length // length
@@ -77,6 +77,8 @@ def _stack(low: Lowering, column: list[Value], atom: Any) -> Value:
     refused = [value for value in column if isinstance(value, Refused)]
     if refused:
         return refused[0]
+    if not column:
+        return np.zeros(tuple(atom.aval.shape))
     if all(isinstance(value, np.ndarray) for value in column):
         return np.stack(column).reshape(tuple(atom.aval.shape))
     return low.builder.take([low.line(value) for value in column], np.arange(math.prod(tuple(atom.aval.shape))))
@@ -87,15 +89,12 @@ def _cond(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
     if isinstance(which, np.ndarray):
         return low.closed(branches[int(np.clip(int(which), 0, len(branches) - 1))], args)
     made = [low.closed(branch, args) for branch in branches]
-    b, index, found = low.builder, low.line(which), []
-    for cases in zip(*made, strict=True):
+    index, found = low.line(which), []
+    for cases, atom in zip(zip(*made, strict=True), equation.outvars, strict=True):
         if any(isinstance(case, Refused) for case in cases):
             found.append(next(case for case in cases if isinstance(case, Refused)))
             continue
-        line = low.line(cases[-1])
-        for place in range(len(cases) - 2, -1, -1):
-            line = b.apply("select", b.apply("le", index, b.const([float(place)])), low.line(cases[place]), line)
-        found.append(line)
+        found.append(chosen(low.builder, index, [low.line(case) for case in cases], truth=atom.aval.dtype == bool))
     return found
 
 

@@ -64,7 +64,8 @@ class Lowering:
             self.builder.lines.where = source_info_util.summarize(equation.source_info)
             values = [read(atom) for atom in equation.invars]
             for variable, value in zip(equation.outvars, self.equation(equation, values), strict=True):
-                known[variable] = value
+                aval: Any = variable.aval
+                known[variable] = np.zeros(aval.shape, aval.dtype) if 0 in aval.shape else value
             self.builder.lines.where = before
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -77,6 +78,8 @@ class Lowering:
         name = equation.primitive.name
         if all(isinstance(value, np.ndarray) for value in values) and foldable(equation, values):
             return fold(equation, values)
+        if all(0 in var.aval.shape for var in equation.outvars):
+            return [np.zeros(var.aval.shape, var.aval.dtype) for var in equation.outvars]
         rule = self.rules.get(name)
         if rule is None:
             reason = f"primitive {name!r} has no rule: used at {self.builder.lines.where}"
@@ -86,11 +89,9 @@ class Lowering:
 
     def _unwrapped(self, value: Value, dtype: Any) -> Value:
         """The value, refused if it is a number that wraps around: 0 - 1 is 255 in uint8, and -1 in a program."""
-        kind = np.dtype(dtype) if not jnp.issubdtype(dtype, jnp.floating) else None
-        if kind is None or kind.kind not in "iu" or isinstance(value, np.ndarray | Refused):
+        if not wraps(dtype) or isinstance(value, np.ndarray | Refused):
             return value
-        narrow = kind.kind == "u" or kind.itemsize < 4
-        return self.refuse(f"a number of type {kind}, which wraps around, that is not known") if narrow else value
+        return self.refuse(f"a number of type {np.dtype(dtype)}, which wraps around, that is not known")
 
     def refuse(self, what: str) -> Refused:
         """A value that cannot be had, with the place in the user's code."""
@@ -106,18 +107,41 @@ def as_known(value: Any, dtype: Any = None) -> np.ndarray:
     return array.astype(kind)
 
 
+def choice(builder: Builder, which: int, yes: int, no: int, *, truth: bool) -> int:
+    """The one or the other, which are numbers or truth values."""
+    if not truth:
+        return builder.apply("select", which, yes, no)
+    first, second = builder.apply("and", which, yes), builder.apply("and", builder.apply("not", which), no)
+    return builder.apply("or", first, second)
+
+
+def chosen(builder: Builder, index: int, cases: Sequence[int], *, truth: bool) -> int:
+    """The case of a whole number that is not known; tested half-way between, where rounded sums leave no doubt."""
+    made = cases[-1]
+    for place in range(len(cases) - 2, -1, -1):
+        here = builder.apply("le", index, builder.const([place + 0.5]))
+        made = choice(builder, here, cases[place], made, truth=truth)
+    return made
+
+
 MOVES = {
     "reshape", "transpose", "broadcast_in_dim", "squeeze", "expand_dims", "slice", "rev", "concatenate", "pad",
-    "gather", "dynamic_slice", "dynamic_update_slice", "split", "copy", "copy_p", "stack", "unstack",
+    "gather", "dynamic_slice", "dynamic_update_slice", "split", "copy", "copy_p", "stack", "unstack", "tile",
 }  # fmt: skip
+
+
+def wraps(dtype: Any) -> bool:
+    """Whether whole numbers of this type leave their range in ordinary code: those without sign, and the short ones."""
+    kind = np.dtype(dtype) if not jnp.issubdtype(dtype, jnp.floating) else np.dtype(float)
+    return kind.kind == "u" or (kind.kind == "i" and kind.itemsize < 4)
 
 
 def foldable(equation: Any, values: list[np.ndarray]) -> bool:
     """Whether JAX may compute an equation on known values: nothing of it is floating-point arithmetic."""
     name = equation.primitive.name
     discrete = all(not jnp.issubdtype(var.aval.dtype, jnp.floating) for var in equation.outvars)
-    if name in MOVES or name == "iota":
-        return True
+    if name in MOVES or name == "iota" or any(value.size == 0 for value in values):
+        return not any(isinstance(value, ClosedJaxpr | Jaxpr) for value in equation.params.values())
     if name in ("lt", "le", "gt", "ge", "eq", "ne"):
         return True
     return (

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._calls import RULES as CALLS
-from ._lower import MOVES, Lowering, Refused, Rule, Value
+from ._lower import MOVES, Lowering, Refused, Rule, Value, choice, chosen
 
 
 BITS = 50  # whole numbers below 2^50 are exact in float64
@@ -46,14 +46,6 @@ def _entrywise(op: str) -> Rule:
     return rule
 
 
-def _div(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
-    """The quotient; of integers its whole part, towards zero."""
-    made = _entrywise("div")(low, equation, values)
-    if not jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.integer):
-        return made
-    return [_whole(low.builder, int(made[0]))]
-
-
 def _swapped(op: str) -> Rule:
     def rule(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
         return [low.builder.apply(op, *_aligned(low, equation, values)[::-1])]
@@ -83,6 +75,8 @@ def _equal(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]
 
 
 def _unequal(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
+    if equation.primitive.name == "xor" and equation.invars[0].aval.dtype != bool:
+        return [low.refuse("primitive 'xor' on integers that are not known")]
     return [low.builder.apply("not", low.line(_equal(low, equation, values)[0]))]
 
 
@@ -100,14 +94,24 @@ def _integer_pow(low: Lowering, equation: Any, values: list[Value]) -> Sequence[
 
 
 def _pow(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
-    b, base, power = low.builder, low.line(values[0]), values[1]
-    if isinstance(power, np.ndarray) and power.size and np.all(power == power.flat[0]):
-        p = float(power.flat[0])
-        if p.is_integer():
-            return [b.powi(base, int(p))]
-        if (2 * p).is_integer() and abs(p) < 64:
-            return [b.powi(b.apply("sqrt", base), int(2 * p))]
-    return [b.apply("pow", base, low.line(power))]
+    b, base, power = low.builder, *_aligned(low, equation, values)
+    if not isinstance(values[1], np.ndarray):
+        return [b.apply("pow", base, power)]
+    powers = np.broadcast_to(values[1], _shape(equation.outvars[0])).reshape(-1)
+    kinds, place = np.unique(powers, return_inverse=True)
+    made = [_raised(b, base, float(kind), len(powers)) for kind in kinds]
+    return [b.take(made, place * len(powers) + np.arange(len(powers)))]
+
+
+def _raised(b: Any, base: int, power: float, length: int) -> int:
+    """``base ** power``, of ``length`` entries, for a power that is known: whole powers are defined below 0 too."""
+    if power.is_integer():
+        made = b.powi(base, int(power))
+    elif (2 * power).is_integer() and abs(power) < 64:
+        made = b.powi(b.apply("sqrt", base), int(2 * power))
+    else:
+        made = b.apply("pow", base, b.const([power]))
+    return made if b.lines.nodes[made].length == length else b.spread(made, length)
 
 
 def _convert(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
@@ -133,12 +137,10 @@ def _select_n(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Val
     b, which, cases = low.builder, values[0], values[1:]
     if isinstance(which, np.ndarray) and np.all(which == which.flat[0]):
         return [cases[int(which.flat[0])]]
+    truth = equation.outvars[0].aval.dtype == bool
     if equation.invars[0].aval.dtype == bool:
-        return [b.apply("select", low.line(which), low.line(cases[1]), low.line(cases[0]))]
-    made, index = low.line(cases[-1]), low.line(which)
-    for place in range(len(cases) - 2, -1, -1):
-        made = b.apply("select", b.apply("eq", index, b.const([float(place)])), low.line(cases[place]), made)
-    return [made]
+        return [choice(b, low.line(which), low.line(cases[1]), low.line(cases[0]), truth=truth)]
+    return [chosen(b, low.line(which), [low.line(case) for case in cases], truth=truth)]
 
 
 def _clamp(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
@@ -146,13 +148,27 @@ def _clamp(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]
     return [b.apply("min", b.apply("max", x, low_end), high_end)]
 
 
+def _whole_quotient(b: Any, x: int, y: int) -> int:
+    """``x / y`` without its fraction."""
+    quotient = b.apply("div", x, y)
+    return b.apply("mul", b.apply("sign", quotient), b.apply("floor", b.apply("abs", quotient)))
+
+
 def _rem(b: Any, x: int, y: int) -> int:
-    return b.apply("sub", x, b.apply("mul", y, _whole(b, b.apply("div", x, y))))
+    return b.apply("sub", x, b.apply("mul", y, _whole_quotient(b, x, y)))
 
 
-def _whole(b: Any, x: int) -> int:
-    """``x`` rounded towards zero."""
-    return b.apply("mul", b.apply("sign", x), b.apply("floor", b.apply("abs", x)))
+def _div(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
+    """For whole numbers the fraction is cut off."""
+    lines = _aligned(low, equation, values)
+    return [
+        low.builder.apply("div", *lines) if _is_float(equation.outvars[0]) else _whole_quotient(low.builder, *lines)
+    ]
+
+
+def _never_read(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
+    """Room that one branch leaves for what another saves: any number will do."""
+    return [np.zeros(_shape(var)) for var in equation.outvars]
 
 
 def _finite(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
@@ -180,20 +196,18 @@ def _move(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
         return [next(value for value in sources if isinstance(value, Refused)) for _ in equation.outvars]
     if not all(isinstance(value, np.ndarray) for value in values[data:]):
         return [low.refuse(f"primitive {name!r} at positions that depend on the state") for _ in equation.outvars]
+    params = dict(equation.params)
+    fill = params.get("fill_value")
+    if "fill_value" in params:
+        params["fill_value"] = -1  # marks entries from outside the operand
     with jax.ensure_compile_time_eval():
         places = [jnp.asarray(value) for value in values[data:]]
-        made = equation.primitive.bind(*numbered, *places, **equation.params)
+        made = equation.primitive.bind(*numbered, *places, **params)
     outputs = made if equation.primitive.multiple_results else [made]
-    lines = [low.line(value) for value in sources if True]
-    sizes = [low.builder.lines.nodes[line].length for line in lines]
-    keep = [line for line, size in zip(lines, sizes, strict=True) if size]
-    found = []
-    for output in outputs:
-        index = np.asarray(output).reshape(-1)
-        if index.size and (index.min() < 0 or index.max() >= count):
-            return [low.refuse(f"primitive {name!r} reads outside its operand") for _ in equation.outvars]
-        found.append(low.builder.take(keep, index))
-    return found
+    keep = [low.line(value) for value, numbers in zip(sources, numbered, strict=True) if numbers.size]
+    keep = [*keep, low.builder.const([np.nan if fill is None else float(fill)])]
+    indices = [np.asarray(output).reshape(-1) for output in outputs]
+    return [low.builder.take(keep, np.where(index < 0, count, index)) for index in indices]
 
 
 def _moved(low: Lowering, value: Value, shape: tuple[int, ...], axes: Sequence[Any]) -> int:
@@ -204,8 +218,9 @@ def _moved(low: Lowering, value: Value, shape: tuple[int, ...], axes: Sequence[A
 
 def _scatter_add(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
     operand, places, updates = values
+    op = "sub" if "sub" in equation.primitive.name else "add"
     if not isinstance(places, np.ndarray):
-        return [low.refuse("primitive 'scatter-add' at positions that depend on the state")]
+        return [low.refuse(f"primitive 'scatter-{op}' at positions that depend on the state")]
     shape, count = _shape(equation.invars[0]), math.prod(_shape(equation.invars[2]))
     hits: list[list[int]] = [[] for _ in range(math.prod(shape))]
     with jax.ensure_compile_time_eval():
@@ -216,12 +231,12 @@ def _scatter_add(low: Lowering, equation: Any, values: list[Value]) -> Sequence[
                 jnp.zeros(shape), jnp.asarray(places), jnp.asarray(bits.reshape(_shape(equation.invars[2]))),
                 **equation.params,
             )  # fmt: skip
-            for target, code in enumerate(np.asarray(arrived).reshape(-1).tolist()):
+            for target, code in enumerate(np.abs(np.asarray(arrived)).reshape(-1).tolist()):
                 hits[target] += [start + bit for bit in range(BITS) if int(code) >> bit & 1]
     b, made, updated = low.builder, low.line(operand), low.line(updates)
     for turn in range(max(map(len, hits), default=0)):
         index = np.asarray([hit[turn] if turn < len(hit) else count for hit in hits])
-        made = b.apply("add", made, b.take([updated, b.const([0.0])], index))
+        made = b.apply(op, made, b.take([updated, b.const([0.0])], index))
     return [made]
 
 
@@ -299,9 +314,14 @@ def _sort(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
 
 def _top_k(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
     shape, k = _shape(equation.invars[0]), equation.params["k"]
-    line = low.builder.run("sort", low.line(values[0]), shape[-1])
-    order = np.arange(math.prod(shape)).reshape(shape)[..., ::-1][..., :k]
-    return [low.builder.take([line], order.reshape(-1)), low.refuse("positions found by 'top_k'")]
+    axis = equation.params.get("axis", -1) % len(shape)
+    rest = [one for one in range(len(shape)) if one != axis]
+    line = low.builder.run("sort", _moved(low, values[0], shape, (*rest, axis)), shape[axis])
+    order = np.arange(math.prod(shape)).reshape([shape[one] for one in (*rest, axis)])[..., ::-1][..., :k]
+    return [
+        low.builder.take([line], np.moveaxis(order, -1, axis).reshape(-1)),
+        low.refuse("positions found by 'top_k'"),
+    ]
 
 
 def _dot_general(low: Lowering, equation: Any, values: list[Value]) -> Sequence[Value]:
@@ -325,9 +345,9 @@ RULES: dict[str, Rule] = {
     )},
     **dict.fromkeys(MOVES, _move),
     **dict.fromkeys(("stop_gradient", "copy", "optimization_barrier", "reduce_precision"), _identity),
-    "div": _div, "add_any": _entrywise("add"),
+    "add_any": _entrywise("add"), "div": _div, "empty": _never_read, "empty2": _never_read,
     "gt": _swapped("lt"), "ge": _swapped("le"), "eq": _equal, "ne": _unequal,
-    "and": _truth("and"), "or": _truth("or"), "not": _truth("not"),
+    "xor": _unequal, "and": _truth("and"), "or": _truth("or"), "not": _truth("not"),
     "square": _derived(lambda b, x: b.powi(x, 2)),
     "rsqrt": _derived(lambda b, x: b.apply("div", _ones(b), b.apply("sqrt", x))),
     "exp2": _derived(lambda b, x: b.apply("exp", b.apply("mul", x, b.apply("log", b.const([2.0]))))),
@@ -335,7 +355,8 @@ RULES: dict[str, Rule] = {
     "ceil": _derived(lambda b, x: b.apply("neg", b.apply("floor", b.apply("neg", x)))),
     "rem": _derived(_rem),
     "integer_pow": _integer_pow, "pow": _pow, "convert_element_type": _convert, "select_n": _select_n, "clamp": _clamp,
-    "is_finite": _finite, "scatter-add": _scatter_add, "scatter_add": _scatter_add, "scatter": _scatter,
+    "is_finite": _finite, "scatter-add": _scatter_add, "scatter_add": _scatter_add,
+    "scatter-sub": _scatter_add, "scatter_sub": _scatter_add, "scatter": _scatter,
     "reduce_sum": _reduction("sum"), "reduce_max": _reduction("most"), "reduce_min": _reduction("least"),
     "reduce_prod": _reduction("prod"), "reduce_or": _truth_reduction("or"), "reduce_and": _truth_reduction("and"),
     "cumsum": _cumsum, "sort": _sort, "top_k": _top_k, "dot_general": _dot_general,
