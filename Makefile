@@ -42,7 +42,7 @@ bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
 
 constraints:
-	$(UV) pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade --quiet \
+	$(UV) pip compile pyproject.toml --extra test --extra referee --universal --python-version 3.11 --upgrade --quiet \
 		--no-header --no-annotate --output-file constraints.txt
 
 clean:

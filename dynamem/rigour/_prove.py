@@ -17,6 +17,7 @@ from .._types import EnergyFn
 from ..lyapunov import Verdict
 from ._ladder import Ladder, Settled, undefined_at
 from ._question import question, reads_time
+from ._referee import hold_against, opinion, solver_module
 from ._setting import region_of, where_of, witness_at
 
 
@@ -33,6 +34,7 @@ def prove(
     claim: str | tuple[str, float] = "nonincrease",
     size: int | None = None,
     budget_s: float = 20.0,
+    referee: bool = False,
 ) -> Verdict:
     """Does an energy fall along a flow at every point of a region? In real arithmetic, with a proof.
 
@@ -46,6 +48,8 @@ def prove(
             (``LE + r E <= 0``); for a map ``E(f(x)) - E(x)`` stands in the place of ``LE``.
         size: entries of the state, where there is no box and the flow accepts states of several sizes.
         budget_s: seconds, more or less.
+        referee: whether the SMT solver z3 is asked too, where the question is polynomial or rational and got an answer;
+            what it says is told in ``evidence["referee"]``. It has `OPINION_S` more seconds.
 
     Returns:
         ``proved`` with the proof in ``evidence["proof"]``, ``broken`` with a witness, ``failed`` where the question is
@@ -53,11 +57,12 @@ def prove(
 
     Raises:
         InputError: the box is malformed, the claim unknown, the size not to be found, or the code uses a primitive that
-            is not understood.
+            is not understood; or a referee is asked for and z3 is not installed.
         TranslationError: the program does not compute what the code computes.
-        ContradictionError: a point refutes what algebra proves.
+        ContradictionError: a point refutes what algebra proves, or the referee says the opposite.
     """
     start = time.monotonic()
+    module = solver_module() if referee else None
     region = _whole(energy, flow, constraints, size) if box is None else region_of(box, bounded=False)
     asked = question(energy, flow, len(region), constraints, claim)
     ladder = Ladder(asked, region)
@@ -66,6 +71,9 @@ def prove(
     except KeyboardInterrupt:
         found = Settled("undecided", "interrupted: nothing is decided")
     evidence = {"claim": asked.words, "seconds": time.monotonic() - start} | found.evidence
+    if module is not None and found.status != "failed":
+        said = opinion(ladder.program, region, strict=asked.strict, z3=module)
+        evidence |= hold_against(said, found.status, found.reason, found)
     witness = None
     if found.point is not None:
         evidence["point"] = found.point.tolist()
