@@ -71,7 +71,13 @@ MUTANTS = [
     ),
     ("_interval_functions.py", "zero = (x.lo == 0) & (y.lo > 0)", "zero = x.lo == 0"),
     ("_interval_runs.py", "low = lo.sum(axis=-1) - units", "low = lo.sum(axis=-1) + units"),
-    ("_interval_runs.py", "low = _share(lo, hi, 1.0)", "low = _share(lo, lo, 1.0)"),
+    (
+        "_interval_runs.py",
+        "_share(below[0], parts[0], parts[-1], gap, 1.0)",
+        "_share(below[0], parts[0], parts[0], gap, 1.0)",
+    ),
+    ("_interval_runs.py", "parts[0], -gap, -1.0)", "parts[0], gap, -1.0)"),
+    ("_interval_runs.py", "share *= 1.0 - side * (loose", "share *= 1.0 + side * (loose"),
     ("_interval_runs.py", "_lse(_rows(x.lo, size), -1.0)", "_lse(_rows(x.lo, size), 1.0)"),
     ("_interval_runs.py", "_rows(x.ok, size).all(axis=2)", "_rows(x.ok, size).any(axis=2)"),
     (

@@ -16,8 +16,8 @@ from ._interval import EPS, TINY, Interval, flagged, hull_of_products, sealed, u
 from ._interval_functions import RULES as FUNCTIONS
 
 
-WIDE, SCANT = 300.0, 1e-170
-"""Softmax of arguments whose largest ends are further apart is not bounded; what underflow may cost otherwise."""
+WIDE, DEEPEST = 300.0, 750.0
+"""Softmax of arguments whose largest ends are further apart is not bounded; how far below 0 exponents still count."""
 DENSE, FEW, NARROW = 2_000_000, 256, 1e-10
 """Products of matrices are bounded term by term if there are few enough; against a constant, fewer than these."""
 
@@ -102,11 +102,12 @@ def softmax(node: Any, x: Interval) -> Interval:
     ends = [_rows(end, size) for end in ((x.lo,) if x.thin else (x.lo, x.hi))]
     tops = [end.max(axis=2, keepdims=True) for end in ends]
     with np.errstate(invalid="ignore", over="ignore"):
-        parts = [np.exp(end - top) for end, top in zip(ends, tops, strict=True)]
-        gap = tops[-1] - tops[0]
-        low = _share(parts[0], parts[-1], np.exp(np.minimum(gap, WIDE)), 1.0)
-        high = _share(parts[-1], parts[0], np.exp(-np.minimum(gap, WIDE)), -1.0)
-    hopeless = ~(gap <= WIDE)
+        below = [end - top for end, top in zip(ends, tops, strict=True)]
+        gap = np.minimum(tops[-1] - tops[0], WIDE)
+        parts = [np.exp(end) for end in below]
+        low = _share(below[0], parts[0], parts[-1], gap, 1.0)
+        high = _share(below[-1], parts[-1], parts[0], -gap, -1.0)
+    hopeless = ~(tops[-1] - tops[0] <= WIDE)
     if np.any(hopeless):
         low, high = np.where(hopeless, 0.0, low), np.where(hopeless, 1.0, high)
     made = Interval(low.reshape(shape), high.reshape(shape))
@@ -114,21 +115,22 @@ def softmax(node: Any, x: Interval) -> Interval:
     return made
 
 
-def _share(own: np.ndarray, other: np.ndarray, gap: np.ndarray, side: float) -> np.ndarray:
-    """``own_i / (own_i + gap sum_{j != i} other_j)`` from below (side 1) or above (side -1).
+def _share(below: np.ndarray, own: np.ndarray, other: np.ndarray, gap: np.ndarray, side: float) -> np.ndarray:
+    """``w_i = own_i / (own_i + e^gap sum_{j != i} other_j)`` from below (side 1) or above (side -1), ``own = e^below``.
 
-    Both are ``exp`` of differences that end at 0. What is not below 1e-307 is right to (745/2 + 4) eps, the ``gap`` to
-    (WIDE/2 + 4) eps; the rest costs ``SCANT``, as the denominator is at least exp(-WIDE) where it is not ``own``.
+    Exponents are differences, right to eps/2 of them, and none but the gap is above 0. So ``own`` is right to
+    (|below|/2 + 4) eps where it is not below 1e-307, and the sum, whose largest term is 1, to 2 N + 8 eps. The rest
+    costs less than TINY over the denominator, which is at least e^-|gap| where it is not ``own``.
     """
-    loose = (4.0 * own.shape[2] + 1024.0) * EPS
+    loose = (2.0 * own.shape[2] + 32.0) * EPS
     rest = other.sum(axis=2, keepdims=True) * (1.0 + side * loose) - other
     if side < 0:
         np.maximum(rest, 0.0, out=rest)
-    rest *= gap * (1.0 + side * loose)
+    rest *= np.exp(gap) * (1.0 + side * (loose + 2.0 * np.abs(gap) * EPS))
     rest += own
-    share = np.divide(own, rest, out=np.ones_like(own), where=rest > 0)
-    share *= 1.0 - side * loose
-    share -= side * SCANT
+    share = np.divide(own, rest, out=np.ones_like(rest), where=rest > 0)
+    share *= 1.0 - side * (loose + 2.0 * EPS * np.minimum(-below, DEEPEST))
+    share -= side * TINY * np.exp(np.abs(gap))
     return np.maximum(share, 0.0, out=share) if side > 0 else np.minimum(share, 1.0, out=share)
 
 
