@@ -17,6 +17,7 @@ from tests.certify_cases import CASES
 
 
 CERTIFIED = sorted(name for name, case in CASES.items() if case[-1] == "certified")
+LARGE = {"van der Pol, level 2.304", "a needle that does not"}  # some 10,000 parts and more
 
 
 def made(name):
@@ -35,7 +36,7 @@ def replayed(folder, body):
     return verify(file)
 
 
-@pytest.mark.parametrize("name", CERTIFIED)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.long] * (n in LARGE)) for n in CERTIFIED])
 def test_certificates_replay(name, tmp_path):
     good, reason = replayed(tmp_path, made(name))
     assert good, reason
@@ -114,7 +115,18 @@ def test_a_forger_cannot_claim_more(body, tmp_path):
         ({"program": {"nodes": [["add", [0, 1], 1, []]], "inputs": [0], "outputs": [0]}}, "wrong arguments"),
         ({"program": {"nodes": [["input", [], 1, []], ["const", [], 1, ["inf"]]], "inputs": [0], "outputs": [1, 1]}},
          "wrong data"),
-        ({"box": [["-inf", "inf"]]}, "does not fit"),
+        ({"box": [["-inf", "inf"]]}, "not of their kind"),
+        ({"box": [["0x1p0", "0x0p0"]]}, "not of their kind"),
+        ({"points": [["0x0p0"] * 7]}, "not of their kind"),
+        *(({"program": {"nodes": [["input", [], 1, []], *lines], "inputs": [0], "outputs": [1, 1]}}, match)
+          for lines, match in (
+              ([["const", [], 1, ["1/0"]]], "cannot be read"),
+              ([["const", [], 1, [True]], ["neg", [1], 1, []]], "wrong kinds"),
+              ([["lt", [0, 0], 1, []]], "does not fit"),
+              ([["take", [0], 1, [1]]], "wrong data"),
+              ([["take", [0], 2, [0, 0]], ["sum", [1], 1, [3]]], "wrong data"),
+              ([["take", [0], 2, [0, 0]], ["add", [0, 1], 3, []]], "wrong data"),
+          )),
         ({"box": 3}, "cannot be read"),
     ],
 )  # fmt: skip

@@ -4,6 +4,8 @@ Certificates made by hand, with a hash that fits: each is refused, or its claim 
 """
 
 import json
+import math
+from fractions import Fraction
 
 import diffrax as dfx
 import jax
@@ -14,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dynamem as dm
-from dynamem.programs import INTERVAL, Interval, evaluate, pivots, translate
+from dynamem.programs import INTERVAL, Interval, Node, Program, evaluate, pivots, translate
 from dynamem.rigour import verify
-from dynamem.rigour._certificate import SCHEMA, _program_json, digest
+from dynamem.rigour._certificate import SCHEMA, digest
+from dynamem.rigour._program_json import written
 from dynamem.rigour._summits import simplest
 
 
@@ -69,7 +72,7 @@ def by_hand(number, box, cuts, points=(), *, strict=False):
     hexed = lambda rows: [[float(value).hex() for value in row] for row in rows]  # noqa: E731
     body = {
         "schema": SCHEMA, "dynamem": "0", "claim": "LE <= 0", "strict": strict, "timed": False, "semantics": "real",
-        "constraints": 0, "box": hexed(box), "points": hexed(points), "program": _program_json(program), "cuts": cuts,
+        "constraints": 0, "box": hexed(box), "points": hexed(points), "program": written(program), "cuts": cuts,
     }  # fmt: skip
     return body | {"sha256": digest(body)}
 
@@ -90,9 +93,9 @@ REFUSED = {
     "a slope at the point": (lambda x: x[0] * 1e-9 - x @ x, UNIT, "e0", ORIGIN, "does not decide"),
     "a point that is not there": (lambda x: -x @ x, UNIT, "e1", ORIGIN, "unknown word"),
     "a kink": (lambda x: jnp.abs(x[0]) - 10 * x @ x, UNIT, "e0", ORIGIN, "does not decide"),
-    "a jump": (lambda x: jnp.where(x[0] > 0.5, 1e-3, -1.0) + 0.1 * x[1], UNIT, "m", (), "jump"),
-    "a jump far from the middle": (lambda x: jnp.sign(x[0] - 0.9) + 1e-9 * x[1], UNIT, "m", (), "jump"),
-    "a floor": (lambda x: jnp.floor(x[0]) + 0.5 - 0.1 * x[1], ((0.0, 1.0), (0.0, 1.0)), "m", (), "jump"),
+    "a jump": (lambda x: jnp.where(x[0] > 0.5, 1e-3, -1.0) + 0.1 * x[1], UNIT, "m", (), "undefined"),
+    "a jump far from the middle": (lambda x: jnp.sign(x[0] - 0.9) + 1e-9 * x[1], UNIT, "m", (), "undefined"),
+    "a floor": (lambda x: jnp.floor(x[0]) + 0.5 - 0.1 * x[1], ((0.0, 1.0), (0.0, 1.0)), "m", (), "undefined"),
     "a pole": (lambda x: -1.0 / (x[0] - 0.5), UNIT, "m", (), "undefined"),
     "a rise by slopes": (lambda x: x[0] - 0.99, UNIT, "m", (), "may be positive"),
     "naturally a rise": (lambda x: x[0] * x[1] - 0.5, UNIT, "v", (), "may be positive"),
@@ -132,6 +135,33 @@ NUMBERS = {
     name: (translate(case[0], (len(case[1]),)), jax.jit(jax.vmap(case[0])), len(case[1]))
     for name, case in (REFUSED | ACCEPTED).items()
 }
+
+
+TINY, HUGE, NEAR = Fraction(1, 10**400), Fraction(10**400, 3), 1 + Fraction(1, 10**20)
+RATIONALS = {
+    "a third": (Fraction(1, 3), Fraction(1, 3) * NEAR, True),
+    "above it": (Fraction(1, 3) * NEAR, Fraction(1, 3), False),
+    "below all floats": (TINY, TINY * NEAR, True),
+    "below them, a rise": (TINY * NEAR, TINY, False),
+    "above all floats": (HUGE, HUGE * NEAR, True),
+    "above them, a rise": (HUGE * NEAR, HUGE, False),
+}
+
+
+@pytest.mark.parametrize("name", RATIONALS)
+def test_rational_constants_are_what_they_are(name, tmp_path):
+    """``x a - b <= 0`` on ``x`` in [0, 1], with constants that no float is near."""
+    a, b, holds = RATIONALS[name]
+    lines = [Node("input", (), 1), *(Node("const", (), 1, np.asarray([one], object)) for one in (a, b))]
+    program = Program((*lines, Node("mul", (0, 1), 1), Node("sub", (3, 2), 1)), (0,), (4,))
+    assert (replayed(tmp_path, by_hand(program, ((0.0, 1.0),), "v")) == "") is holds
+    assert (replayed(tmp_path, by_hand(program, ((0.0, 1.0),), "m")) == "") is holds
+    for value in (a, -a, b):
+        bounds = INTERVAL["const"](Node("const", (), 1, np.asarray([value], object)))
+        lo, hi = (float(end[0, 0]) for end in (bounds.lo, bounds.hi))
+        assert math.isinf(lo) or Fraction(lo) < value
+        assert math.isinf(hi) or value < Fraction(hi)
+        assert not (math.isinf(lo) and math.isinf(hi))
 
 
 @given(

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ._program import Program as Program
     from ._program import exact as exact
     from ._program import plain as plain
+    from ._quick import QUICK as QUICK
+    from ._quick import quick as quick
     from ._reduce import reduced as reduced
     from ._slopes import slopes as slopes
     from ._symbolic import SYMBOLIC as SYMBOLIC
@@ -48,6 +50,7 @@ _FILES = {
     "_lower": "UnknownPrimitive",
     "_pivots": "pivots",
     "_program": "OPERATIONS RUNS TRUTH Node Program exact plain",
+    "_quick": "QUICK quick",
     "_slopes": "slopes",
     "_reduce": "reduced",
     "_symbolic": "SYMBOLIC UNDEFINED rational symbolic",

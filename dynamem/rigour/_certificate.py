@@ -8,12 +8,12 @@ region by construction, and whoever checks them differentiates the program himse
 
 import hashlib
 import json
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from ..programs import Program, plain
+from ..programs import Program
+from ._program_json import written
 from ._question import Question
 from ._tree import Tree
 
@@ -52,7 +52,7 @@ def certificate(
         "constraints": len(asked.constraints),
         "box": _hex(region.tolist()),
         "points": _hex(points),
-        "program": _program_json(program),
+        "program": written(program),
         "cuts": " ".join(tree.cuts()),
     }
     return body | {"sha256": digest(body)}, ""
@@ -66,20 +66,3 @@ def digest(body: dict[str, Any]) -> str:
 
 def _hex(rows: list[list[float]]) -> list[list[str]]:
     return [[float(value).hex() for value in row] for row in rows]
-
-
-def _program_json(program: Program) -> dict[str, Any]:
-    nodes = []
-    for node in program.nodes:
-        data: list[Any] = [] if node.op == "input" else list(plain(node.data))
-        if node.op == "const":
-            data = [_constant(value) for value in data]
-        nodes.append([node.op, list(node.args), node.length, data])
-    return {"nodes": nodes, "inputs": list(program.inputs), "outputs": list(program.outputs)}
-
-
-def _constant(value: Any) -> bool | str:
-    """A truth value, the bits of a float, or a fraction ``p/q``."""
-    if isinstance(value, bool):
-        return value
-    return f"{value.numerator}/{value.denominator}" if isinstance(value, Fraction) else float(value).hex()

@@ -21,7 +21,7 @@ from typing import Any
 
 from flint import arb, ctx
 
-from ..programs import BALL, Mark, Program, evaluate, pivots, prepared, slopes
+from ..programs import BALL, Mark, Program, evaluate, pivots, prepared, quick, slopes
 
 
 Ends = Sequence[tuple[float, float]]
@@ -55,26 +55,49 @@ class Parts:
     def _pivots(self) -> Callable[[Sequence[Any]], list[Any]]:
         return prepared(pivots(slopes(self._sloped)), BALL)
 
+    @functools.cached_property
+    def _quick(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        return quick(self.program), quick(self._sloped)
+
     def values(self, here: Ends) -> list[Any]:
         """Number and constraints on a box: pairs of ends, or marks."""
         return [output[0] for output in self._values([_ends(here)])]
 
-    def mean_value(self, here: Ends) -> arb | None:
-        """The upper bound ``m``, None where slopes are undefined; the number itself has to be defined all over."""
+    def decided(self, here: Ends, word: str, *, strict: bool) -> bool:
+        """Whether the number has its sign on a box by the form that the word ``v`` or ``m`` names."""
+        for top in (self._quick_top, self._top):
+            found = top(here, word)
+            if found is not None and (found < 0 if strict else found <= 0):
+                return True
+        return False
+
+    def _top(self, here: Ends, word: str) -> arb | None:
+        """The upper bound of one form, None where the question or its slopes may be undefined."""
+        outputs = self.values(here)
+        if _undefined(outputs):
+            return None
+        if word == "v":
+            return outputs[0][1]
         (found,) = self._slopes([_ends(here)])
         if _undefined(found):
             return None
-        centre, spread = [], arb(0)
-        for (lo, hi), slope in zip(here, found, strict=True):
-            if slope[0] >= 0 or slope[1] <= 0:
-                centre.append(hi if slope[0] >= 0 else lo)
-                continue
-            middle = 0.5 * (lo + hi)
-            centre.append(middle)
-            radius = (arb(hi) - arb(middle)).max(arb(middle) - arb(lo))
-            spread += (-slope[0]).max(slope[1]) * radius
+        centre, spread = _centred(here, [(slope[0] >= 0, slope[1] <= 0, (-slope[0]).max(slope[1])) for slope in found])
         number = self.values([(value, value) for value in centre])[0]
-        return None if isinstance(number, Mark) else (number[1] + spread).upper()
+        return None if isinstance(number, Mark) else number[1] + spread
+
+    def _quick_top(self, here: Ends, word: str) -> arb | None:
+        """The same from single balls."""
+        values, sloped = self._quick
+        balls = [arb(lo).union(arb(hi)) for lo, hi in here]
+        outputs = values(balls)
+        if outputs is None or word == "v":
+            return None if outputs is None else outputs[0][0]
+        found = sloped(balls)
+        if found is None:
+            return None
+        centre, spread = _centred(here, [(slope >= 0, slope <= 0, abs(slope)) for slope in found[0]])
+        number = values([arb(value) for value in centre])
+        return None if number is None else number[0][0] + spread
 
     def summit(self, point: Sequence[float]) -> list[tuple[bool, bool]] | None:
         """Whether the number is at most 0 at a point, and then for each slope there whether it is >= 0, is <= 0."""
@@ -96,6 +119,17 @@ class Parts:
             return False
         (found,) = self._pivots([ends])
         return not _undefined(found) and all(pivot[0] >= 0 for pivot in found)
+
+
+def _centred(here: Ends, slopes: Sequence[tuple[bool, bool, arb]]) -> tuple[list[float], arb]:
+    """The point ``c``, and what slopes (nowhere negative, nowhere positive, greatest size) add to the number there."""
+    centre, spread = [], arb(0)
+    for (lo, hi), (rises, falls, size) in zip(here, slopes, strict=True):
+        middle = hi if rises else lo if falls else 0.5 * (lo + hi)
+        centre.append(middle)
+        if not (rises or falls):
+            spread += size * (arb(hi) - arb(middle)).max(arb(middle) - arb(lo))
+    return centre, spread
 
 
 def downhill(point: Sequence[float], signs: Sequence[tuple[bool, bool]], here: Ends) -> bool:

@@ -3,14 +3,14 @@
 import hashlib
 import json
 import math
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from flint import ctx
 
-from ..programs import OPERATIONS, RUNS, Mark, Node, Program
+from ..programs import Mark, Program
 from ._parts import Ends, Parts, downhill, hull
+from ._program_json import read
 
 
 SCHEMA = "dynamem.certificate/2"
@@ -36,8 +36,7 @@ def verify(path: str | Path) -> tuple[bool, str]:
     text = json.dumps({key: body[key] for key in body if key != "sha256"}, sort_keys=True, separators=(",", ":"))
     if hashlib.sha256(text.encode()).hexdigest() != body["sha256"]:
         return False, "the hash does not match: some field was changed"
-    program, box = _program(body), [(float.fromhex(lo), float.fromhex(hi)) for lo, hi in body["box"]]
-    points = [[float.fromhex(value) for value in point] for point in body["points"]]
+    program, box, points = _parts(body)
     before = ctx.prec
     ctx.prec = PRECISION
     try:
@@ -70,64 +69,21 @@ def _refuse(name: str) -> None:
     raise Unreadable(msg)
 
 
-def _program(body: dict[str, Any]) -> Program:
+def _parts(body: dict[str, Any]) -> tuple[Program, list[tuple[float, float]], list[list[float]]]:
+    """Program, region and points, judged."""
     try:
-        nodes = tuple(_node(place, *line) for place, line in enumerate(body["program"]["nodes"]))
-        program = Program(nodes, tuple(body["program"]["inputs"]), tuple(body["program"]["outputs"]))
-        sound = _sound(program, body)
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        msg = f"the program cannot be read: {error}"
+        box = [(float.fromhex(lo), float.fromhex(hi)) for lo, hi in body["box"]]
+        points = [[float.fromhex(value) for value in point] for point in body["points"]]
+        count = body["constraints"]
+        fine = isinstance(count, int) and isinstance(body["strict"], bool) and isinstance(body["cuts"], str)
+        fine = fine and all(math.isfinite(end) for row in (*box, *points) for end in row) and len(box) > 0
+        if not fine or not all(lo <= hi for lo, hi in box) or not all(len(point) == len(box) for point in points):
+            msg = "region, points, constraints, strict or cuts are not of their kind"
+            raise ValueError(msg)
+        return read(body["program"], len(box), 1 + count), box, points
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        msg = f"the certificate cannot be read: {error}"
         raise Unreadable(msg) from None
-    if not sound:
-        msg = "the program does not fit the region and its constraints"
-        raise Unreadable(msg)
-    return program
-
-
-def _sound(program: Program, body: dict[str, Any]) -> bool:
-    lengths = [program.nodes[place].length for place in (*program.inputs, *program.outputs)]
-    count, rows = body["constraints"], len(body["box"])
-    inputs = [place for place, node in enumerate(program.nodes) if node.op == "input"]
-    return (
-        isinstance(count, int) and isinstance(body["strict"], bool) and list(program.inputs) == inputs
-        and len(inputs) == 1 and len(program.outputs) == 1 + count and lengths == [rows, *[1] * (1 + count)]
-        and all(math.isfinite(float.fromhex(end)) for row in (*body["box"], *body["points"]) for end in row)
-        and all(len(row) == 2 for row in body["box"]) and all(len(point) == rows for point in body["points"])
-        and isinstance(body["cuts"], str)
-    )  # fmt: skip
-
-
-def _node(place: int, op: str, args: list[int], length: int, data: list[Any]) -> Node:
-    """One line, judged: a known operation of earlier lines, with data that fit."""
-    arity = OPERATIONS[op]
-    fine = all(isinstance(arg, int) and 0 <= arg < place for arg in args) and isinstance(length, int) and length > 0
-    if not fine or arity not in (-1, len(args)):
-        msg = f"line {place} ({op}) has wrong arguments"
-        raise ValueError(msg)
-    if op == "const":
-        data = [_constant(value) for value in data]
-        kinds = {isinstance(value, bool) for value in data}
-        fine = len(data) == length and len(kinds) == 1 and all(map(math.isfinite, data))
-    elif op == "take":
-        fine = len(data) == length and all(isinstance(index, int) and index >= 0 for index in data)
-    elif op == "powi" or op in RUNS:
-        fine = len(data) == 1 and isinstance(data[0], int) and (op == "powi" or data[0] > 0)
-    elif op == "dot":
-        fine = len(data) == 4 and all(isinstance(size, int) and size > 0 for size in data)
-    else:
-        fine = not data
-    if not fine:
-        msg = f"line {place} ({op}) has wrong data"
-        raise ValueError(msg)
-    return Node(op, tuple(args), length, tuple(data))
-
-
-def _constant(value: Any) -> bool | float | Fraction:
-    """A truth value, the bits of a float, or a fraction ``p/q``."""
-    if isinstance(value, bool):
-        return value
-    above, slash, below = value.partition("/")
-    return Fraction(int(above), int(below)) if slash else float.fromhex(value)
 
 
 class _Replay:
@@ -171,13 +127,8 @@ class _Replay:
             return "" if self._summit(place, here) else f"point {place} does not decide {here}"
         if word not in ("v", "m"):
             return f"unknown word {word!r}"
-        outputs = self.parts.values(here)
-        if any(isinstance(one, Mark) for one in outputs):
-            return f"the question may be undefined on {here}"
-        top = outputs[0][1] if word == "v" else self.parts.mean_value(here)
-        if top is None:
-            return f"there may be a jump on {here}"
-        return "" if (top < 0 if self.body["strict"] else top <= 0) else f"the number may be positive on {here}"
+        good = self.parts.decided(here, word, strict=self.body["strict"])
+        return "" if good else f"the number may be positive or undefined on {here}"
 
     def _summit(self, place: int, here: Ends) -> bool:
         """Whether the number is at most 0 on a part by its curvature."""
