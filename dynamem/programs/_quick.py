@@ -1,18 +1,19 @@
-"""The quick domain: one Arb ball an entry, several times faster than `BALL` and looser. It shows what is easy to show.
+"""The quick reading of a program: one Arb ball an entry, scalar by scalar, many times faster than `BALL` and looser.
 
 What it finds is proved as well; where it cannot tell it gives up, and `BALL` is asked: at comparisons that are open, at
-operations that it has no rule for, and where something may be undefined.
+operations that it does not know, and where something may be undefined. Entries that are only moved cost nothing, and
+what depends on no input is computed once.
 """
 
+import operator
 from collections.abc import Callable, Sequence
-from operator import methodcaller
+from functools import reduce
 from typing import Any
 
 from flint import arb
 
 from ._ball import OPEN, number
-from ._evaluate import prepared
-from ._program import Program, plain
+from ._program import Node, Program, plain
 
 
 class Unsure(Exception):
@@ -25,16 +26,14 @@ GAVE_UP = (Unsure, TypeError, AttributeError)
 
 def quick(program: Program) -> Callable[[Sequence[arb]], list[list[Any]] | None]:
     """The outputs for the balls of the first input, all defined, or None where it cannot tell."""
-    if any(node.op not in QUICK for node in program.nodes if node.op != "input"):
-        return lambda balls: None
     try:
-        run = prepared(program, QUICK)
-    except GAVE_UP:
+        tape = _Tape(program)
+    except (KeyError, *GAVE_UP):
         return lambda balls: None
 
     def bounds(balls: Sequence[arb]) -> list[list[Any]] | None:
         try:
-            outputs = run([list(balls)])
+            outputs = tape(balls)
         except GAVE_UP:
             return None
         fine = all(isinstance(entry, arb) and entry.is_finite() for output in outputs for entry in output)
@@ -43,25 +42,99 @@ def quick(program: Program) -> Callable[[Sequence[arb]], list[list[Any]] | None]
     return bounds
 
 
-def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
-    def rule(node: Any, *args: list[Any]) -> list[Any]:
-        if node.length == 1:
-            return [function(*[arg[0] for arg in args])]
-        return [
-            function(*row) for row in zip(*[arg if len(arg) > 1 else arg * node.length for arg in args], strict=True)
-        ]
+class _Tape:
+    """Scalar steps ``(function, arguments)``; each appends to the constants and the inputs before them."""
 
-    return rule
+    def __init__(self, program: Program) -> None:
+        self.known: list[Any] = [None] * program.nodes[program.inputs[0]].length
+        self.inputs, self.steps, self.fixed = len(self.known), [], 0
+        for fixed in (True, False):  # constants first, so that all that varies is appended behind them
+            self.entries: list[list[int] | None] = []
+            steady: set[int] = set()
+            for place, node in enumerate(program.nodes):
+                constant = node.op != "input" and steady.issuperset(node.args)
+                steady |= {place} if constant else set()
+                self.entries.append(None)
+                if node.op == "input":
+                    self.entries[place] = list(range(self.inputs))
+                elif constant:
+                    self.entries[place] = self._line(node) if fixed else self.constants[place]
+                elif not fixed:
+                    self.entries[place] = self._line(node)
+            if fixed:
+                self.constants, self.fixed = self.entries, len(self.known)
+        self.outputs = [self.entries[place] for place in program.outputs]
+
+    def __call__(self, balls: Sequence[arb]) -> list[list[Any]]:
+        values = [*balls, *self.known[self.inputs : self.fixed]]
+        push = values.append
+        for function, first, second in self.steps:
+            if second is None:
+                push(function(*[values[at] for at in first]))
+            else:
+                push(function(values[first], values[second]))
+        return [[values[at] for at in output or ()] for output in self.outputs]
+
+    def _push(self, function: Callable[..., Any], *args: int) -> int:
+        """A step; while constants are made it is done at once."""
+        if not self.fixed:
+            self.known.append(function(*[self.known[at] for at in args]))
+            return len(self.known) - 1
+        self.steps.append((function, *args) if len(args) == 2 else (function, args, None))
+        return self.fixed + len(self.steps) - 1
+
+    def _line(self, node: Node) -> list[int]:
+        args = [self.entries[arg] or [] for arg in node.args]
+        if node.op == "const":
+            values = [value if isinstance(value, bool) else arb.union(*number(value)) for value in plain(node.data)]
+            self.known += values
+            return list(range(len(self.known) - len(values), len(self.known)))
+        if node.op == "take":
+            whole = [at for arg in args for at in arg]
+            return [whole[int(index)] for index in node.data]
+        if node.op == "dot":
+            return self._dot(node.data, *args)
+        if node.op in RUNS:
+            size = node.data[0]
+            rows = [args[0][start : start + size] for start in range(0, len(args[0]), size)]
+            return [at for row in rows for at in RUNS[node.op](self._push, row)]
+        columns = [arg if len(arg) > 1 else arg * node.length for arg in args]
+        function = _power(node.data[0]) if node.op == "powi" else FUNCTIONS[node.op]
+        return [self._push(function, *row) for row in zip(*columns, strict=True)]
+
+    def _dot(self, shape: Sequence[int], x: list[int], y: list[int]) -> list[int]:
+        b, m, k, n = shape
+        made = []
+        for row in range(b * m):
+            for column in range(n):
+                pairs = [(x[row * k + i], y[(row // m * k + i) * n + column]) for i in range(k)]
+                made.append(_added(self._push, [self._push(operator.mul, *pair) for pair in pairs])[0])
+        return made
 
 
-def _partial(function: Callable[..., arb]) -> Callable[..., list[Any]]:
+# Entries
+
+
+def _partial(function: Callable[..., arb]) -> Callable[..., Any]:
     """Of a function that is not defined everywhere: Arb has no finite ball where it may be undefined."""
 
     def entry(*args: arb) -> Any:
         made = function(*args)
         return made if made.is_finite() else OPEN
 
-    return _each(entry)
+    return entry
+
+
+def _power(n: int) -> Callable[[arb], Any]:
+    """By products: Arb's own power knows no ball that holds 0."""
+
+    def power(base: arb, n: int) -> arb:
+        if n < 2:
+            return base if n else arb(1)
+        half = power(base, n // 2)
+        return half * half * base if n % 2 else half * half
+
+    return _partial(lambda base: 1 / power(base, -n)) if n < 0 else lambda base: power(base, n)
 
 
 def _surely(yes: bool, no: bool) -> bool:
@@ -75,76 +148,36 @@ def _equal(a: arb, b: arb) -> bool:
     return _surely(not apart and (a is b or a == b), apart)
 
 
-def _runs(function: Callable[[list[arb]], Any], *, spread: bool = False) -> Callable[..., list[Any]]:
-    def rule(node: Any, x: list[Any]) -> list[Any]:
-        rows = [x[start : start + node.data[0]] for start in range(0, len(x), node.data[0])]
-        return [entry for row in rows for entry in function(row)] if spread else [function(row) for row in rows]
-
-    return rule
+Push = Callable[..., int]
 
 
-def _lse(row: list[arb]) -> arb:
-    return sum((one.exp() for one in row[1:]), row[0].exp()).log()
+def _added(push: Push, row: list[int]) -> list[int]:
+    return [reduce(lambda a, b: push(operator.add, a, b), row)]
 
 
-def _softmax(row: list[arb]) -> list[arb]:
-    return [
-        1 / sum(((other - own).exp() for place, other in enumerate(row) if place != at), arb(1))
-        for at, own in enumerate(row)
-    ]
+def _softmax(push: Push, row: list[int]) -> list[int]:
+    def share(own: arb, *others: arb) -> arb:
+        return 1 / sum(((other - own).exp() for other in others), arb(1))
+
+    return [push(share, own, *row[:at], *row[at + 1 :]) for at, own in enumerate(row)]
 
 
-def _dot(node: Any, x: list[arb], y: list[arb]) -> list[arb]:
-    b, m, k, n = node.data
-    left, right = (one if len(one) > 1 else one * size for one, size in ((x, b * m * k), (y, b * k * n)))
-    return [
-        sum((left[row * k + i] * right[(row // m * k + i) * n + column] for i in range(k)), arb(0))
-        for row in range(b * m)
-        for column in range(n)
-    ]
-
-
-def _const(node: Any) -> list[Any]:
-    values = plain(node.data)
-    return [value if isinstance(value, bool) else arb.union(*number(value)) for value in values]
-
-
-def _take(node: Any, *args: list[Any]) -> list[Any]:
-    whole = args[0] if len(args) == 1 else [entry for arg in args for entry in arg]
-    return [whole[index] for index in node.data]
-
-
-def _powi(node: Any, x: list[arb]) -> list[Any]:
-    n = node.data[0]
-    return (
-        _partial(lambda entry: 1 / _power(entry, -n))(node, x)
-        if n < 0
-        else _each(lambda entry: _power(entry, n))(node, x)
-    )
-
-
-def _power(base: arb, n: int) -> arb:
-    """By products: Arb's own power knows no ball that holds 0."""
-    made = base if n % 2 else arb(1)
-    if n > 1:
-        half = _power(base, n // 2)
-        made = half * half * base if n % 2 else half * half
-    return made
+def _lse(push: Push, row: list[int]) -> list[int]:
+    return [push(lambda *values: sum((value.exp() for value in values), arb(0)).log(), *row)]
 
 
 TOTAL = ("exp", "expm1", "sin", "cos", "atan", "sinh", "cosh", "tanh", "erf")
 SOMEWHERE = ("log", "log1p", "sqrt", "tan", "asin", "acos")
 """Arb's methods are called on entries, never with entries: they do not look at the type of what they are given."""
-QUICK: dict[str, Callable[..., list[Any]]] = {
-    **{name: _each(methodcaller(name)) for name in TOTAL}, **{name: _partial(methodcaller(name)) for name in SOMEWHERE},
-    "const": _const, "take": _take, "powi": _powi, "neg": _each(lambda a: -a), "abs": _each(lambda a: abs(a)),
-    "add": _each(lambda a, b: a + b), "sub": _each(lambda a, b: a - b), "mul": _each(lambda a, b: a * b),
-    "div": _partial(lambda a, b: a / b), "min": _each(lambda a, b: a.min(b)), "max": _each(lambda a, b: a.max(b)),
-    "logistic": _each(lambda a: 1 / (1 + (-a).exp())),
-    "lt": _each(lambda a, b: _surely(a < b, a >= b)), "le": _each(lambda a, b: _surely(a <= b, a > b)),
-    "eq": _each(_equal), "and": _each(lambda a, b: a and b), "or": _each(lambda a, b: a or b),
-    "not": _each(lambda a: not a), "select": _each(lambda which, a, b: a if which else b),
-    "sum": _runs(lambda row: sum(row[1:], row[0])), "lse": _runs(_lse), "softmax": _runs(_softmax, spread=True),
-    "dot": _dot,
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{name: operator.methodcaller(name) for name in TOTAL},
+    **{name: _partial(operator.methodcaller(name)) for name in SOMEWHERE},
+    "neg": operator.neg, "abs": abs, "add": operator.add, "sub": operator.sub, "mul": operator.mul,
+    "div": _partial(operator.truediv), "min": lambda a, b: a.min(b), "max": lambda a, b: a.max(b),
+    "logistic": lambda a: 1 / (1 + (-a).exp()), "lt": lambda a, b: _surely(a < b, a >= b),
+    "le": lambda a, b: _surely(a <= b, a > b), "eq": _equal, "and": lambda a, b: a and b, "or": lambda a, b: a or b,
+    "not": operator.not_, "select": lambda which, a, b: a if which else b,
 }  # fmt: skip
-"""Rules of the quick domain."""
+RUNS: dict[str, Callable[[Push, list[int]], list[int]]] = {"sum": _added, "lse": _lse, "softmax": _softmax}
+QUICK = frozenset(FUNCTIONS) | frozenset(RUNS) | {"const", "take", "powi", "dot"}
+"""The operations it knows."""
