@@ -42,7 +42,10 @@ EQUILIBRIA = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", EQUILIBRIA)
+QUICK = {"a cubic", "coordinates that meet"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.long] * (n not in QUICK)) for n in EQUILIBRIA])
 def test_boxes_alone_certify_around_equilibria(name, tmp_path):
     energy, flow, box = EQUILIBRIA[name]
     verdict = dm.certify(energy, flow, jnp.asarray(box), algebra=False)
