@@ -1,5 +1,6 @@
 """The audit: every built-in system, or those named, on one data set."""
 
+import dataclasses
 import importlib.metadata
 import platform
 import threading
@@ -21,7 +22,7 @@ from . import _diffusion, _systems
 from ._audit_types import Audit
 from ._claims import claims_of
 from ._climb import climb, theorems_of
-from ._figures import figures_of
+from ._figures import certified_map, figures_of
 from ._memories import memory
 from ._names import DYNAMICS, system_names
 from ._options import AuditOptions
@@ -56,10 +57,15 @@ def run_audit(options: AuditOptions, progress: Callable[[str, int, int], None]) 
     odes, sdes = ([part.sweep for part in parts if part.sweep and part.dynamics == name] for name in DYNAMICS)
     shown = next((part.run for part in parts if part.name == "log_sum_exp"), None)
     figures = figures_of(odes, sdes, shown, options.data, coarse=options.quick)
-    report("figures")
     ordered = sorted(parts, key=lambda part: ["", *DYNAMICS].index(part.dynamics))
     rows = [row for part in ordered for row in part.rows]
     errors = [part.error for part in ordered if part.error]
+    try:
+        certified = certified_map(odes, options.data, figures.planes, coarse=options.quick)
+        figures = dataclasses.replace(figures, certified=certified)
+    except Exception as error:
+        errors.append(_told("certified map", error))
+    report("figures")
     if options.prove:
         errors += climb(rows, prove_named(theorems_of(rows)))
     return Audit(rows, environment(options), claims_of(odes, sdes), figures, errors)

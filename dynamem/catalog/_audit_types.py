@@ -1,9 +1,13 @@
 """What an audit returns: rows, claims and the numbers behind the figures. Plain NumPy, no JAX."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+
+if TYPE_CHECKING:
+    from ..rigour import RateMap
 
 
 AGREES, CONTRADICTED, NOT_EXERCISED = "agrees", "contradicted", "not exercised"
@@ -64,6 +68,23 @@ class Plane:
 
 
 @dataclasses.dataclass(frozen=True)
+class Certified:
+    """Where the density energy in canonical coordinates certainly falls and rises, on the plane of `Plane`.
+
+    Attributes:
+        maps: one for each noise level.
+        lams: noise levels as ``lam``, shape (L,).
+        corners: plane coordinates of the patterns, shape (3, 2).
+        patterns: shape (N, D) of the data.
+    """
+
+    maps: "list[RateMap]"
+    lams: np.ndarray
+    corners: np.ndarray
+    patterns: tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
 class Recall:
     """Start, end and nearest stored pattern of a few runs, each (k, D), with distances (k,)."""
 
@@ -82,6 +103,7 @@ class Figures:
     planes: Plane | None
     recalls: list[Recall]
     image_shape: tuple[int, int] | None
+    certified: Certified | None = None
 
 
 @dataclasses.dataclass(frozen=True)

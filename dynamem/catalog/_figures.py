@@ -3,9 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 
-from ..diffusion import times_of
+from .._errors import InputError
+from ..diffusion import DensityEnergy, times_of
+from ..flows import ProbabilityFlow
 from ..lyapunov import Trajectory, along
-from ._audit_types import Curve, Figures, Plane, Recall
+from ..rigour import plane, rate_maps
+from ._audit_types import Certified, Curve, Figures, Plane, Recall
 from ._claims import threshold
 from ._diffusion import Found, Sweep
 from ._ledger import NAMES
@@ -13,6 +16,9 @@ from ._options import DataSet
 
 
 LEVELS = (0.3, 0.2, 0.15, 0.1, 0.07)
+SHOWN_CERTIFIED, MOST_CERTIFIED = 3, 2_000_000
+COST, QUICK_COST = 72_000_000, 7_200_000
+"""Boxes times patterns of one certified map."""
 SHOWN = 8
 
 
@@ -55,17 +61,13 @@ def _plane(sweeps: list[Sweep], data: DataSet, size: int) -> Plane | None:
     far = int(np.argmax(away))
     third = int(np.argmax(np.minimum(away, np.linalg.norm(patterns - patterns[far], axis=1))))
     corners = patterns[[0, far, third]]
-    first = corners[1] - corners[0]
-    first = first / max(np.linalg.norm(first), 1e-12)
-    second = corners[2] - corners[0]
-    second = second - (second @ first) * first
-    if not np.linalg.norm(second) > 1e-9 * away[far]:
+    try:
+        origin, directions, flat = plane(corners)
+    except InputError:
         return None
-    second = second / np.linalg.norm(second)
-    flat = np.stack([(corners - corners[0]) @ first, (corners - corners[0]) @ second], axis=1)
     low, high = flat.min(), flat.max()
     grid = np.linspace(low - 0.35 * (high - low), high + 0.35 * (high - low), size)
-    points = corners[0] + grid[None, :, None] * first + grid[:, None, None] * second
+    points = origin + np.stack(np.meshgrid(grid, grid), axis=-1) @ directions.T
     lams = -np.log(np.asarray(LEVELS))
     shape = (len(lams), size, size)
     trace = along(
@@ -78,6 +80,23 @@ def _plane(sweeps: list[Sweep], data: DataSet, size: int) -> Plane | None:
         tau = 1 - np.asarray(times_of(sweep.sampler.schedule, jnp.asarray(lams)))
         thresholds[sweep.schedule] = patterns.shape[1] * threshold(sweep, tau, lams)
     return Plane(grid, grid, flat, corners, lams, trace, thresholds, patterns.shape[1])
+
+
+def certified_map(sweeps: list[Sweep], data: DataSet, drawn: Plane | None, *, coarse: bool) -> Certified | None:
+    """Boxes of a plane through three patterns where the density energy of ``y`` certainly falls, and where it rises.
+
+    None where there is no such plane, or the patterns are too many for it.
+    """
+    count, size = data.patterns.shape
+    if drawn is None or count * size > MOST_CERTIFIED:
+        return None
+    path, (origin, directions, corners) = sweeps[0].sampler.path, plane(drawn.corner_images)
+    side, lams = (float(drawn.u[0]), float(drawn.u[-1])), drawn.lams[:SHOWN_CERTIFIED]
+    maps = rate_maps(
+        DensityEnergy(path), ProbabilityFlow(path), [side, side], lams.tolist(), affine=(origin, directions),
+        boxes=max(200, (QUICK_COST if coarse else COST) // count), budget_s=120.0,
+    )  # fmt: skip
+    return Certified(maps, lams, corners, (count, size))
 
 
 def _sampled(label: str, solver: str, sweep: Sweep, found: Found, data: DataSet) -> Recall:

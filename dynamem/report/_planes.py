@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from ..catalog._audit_types import Figures, Plane
 from ._blocks import Block, Section, Table
 from ._images import thumbnails
+from ._signs import certified_block
 from ._svg import INK, Image, image
 from ._words import number, schedule_name, share
 
@@ -38,6 +39,8 @@ def planes_section(figures: Figures) -> Section:
     if plane is not None and plane.thresholds:
         images = [_maps(plane)]
         blocks.append(Block("Rise or fall on a plane", images, CAPTION, [_table(plane), _traces(plane)], wide=True))
+        if figures.certified is not None:
+            blocks.append(certified_block(figures.certified, NAMES))
         if figures.image_shape is not None:
             picture = thumbnails(plane.corner_images, NAMES, figures.image_shape)
             blocks.append(Block("The three stored patterns", [picture], "A, B and C of the maps above.", [], wide=True))
