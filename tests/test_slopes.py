@@ -44,6 +44,11 @@ def programs(op):
         return [_program([weights, ("dot", (1, 0), 2, (1, 2, 2, 1))], 2),
                 _program([("sin", (0,), 4, ()), ("dot", (0, 1), 4, (1, 2, 2, 2))], 4),
                 _program([("dot", (0, 0), 2, (2, 1, 2, 1))], 4)]  # fmt: skip
+    if op == "gibbs":
+        matrix, factor = ("const", (), 6, (1.0, -2.0, 0.5, 3.0, 1.0, 1.0)), ("const", (), 1, (0.7,))
+        x, g = ("take", (0,), 2, (0, 1)), ("take", (0,), 1, (2,))
+        return [_program([matrix, ("const", (), 3, (0.1, 0.0, -0.3)), factor, (op, (1, 0, 2, 3), 3, (3, 2))], 2),
+                _program([matrix, x, g, ("sin", (0,), 3, ()), (op, (1, 2, 4, 3), 3, (3, 2))], 3)]  # fmt: skip
     if op in RUNS:
         sizes = {"sum": (2, 4), "softmax": (2, 3), "lse": (2, 3)}.get(op, (2, 3, 5))
         return [_program([(op, (0,), k if op in ("sort", "softmax") else 1, (k,))], k) for k in sizes]

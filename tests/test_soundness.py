@@ -7,10 +7,10 @@ import mpmath
 import numpy as np
 import pytest
 
-from dynamem.programs import OPERATIONS
 from dynamem.programs._build import Builder
 from tests.idioms import IDIOMS
 from tests.random_programs import (
+    OPERATIONS,
     Tally,
     at_points,
     ball_failures,

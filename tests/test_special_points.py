@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dynamem import programs
-from dynamem.programs import BALL, INTERVAL, OPERATIONS, RUNS, Interval, Node, Truth
-from tests.random_programs import mark_of, pair_of
+from dynamem.programs import BALL, INTERVAL, RUNS, Interval, Node, Truth
+from tests.random_programs import OPERATIONS, mark_of, pair_of
 from tests.special_cases import LOGIC_CASES, NO, OPEN, REAL_CASES, TRUTH_CASES, YES
 
 

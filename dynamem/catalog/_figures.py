@@ -17,7 +17,7 @@ from ._options import DataSet
 
 LEVELS = (0.3, 0.2, 0.15, 0.1, 0.07)
 SHOWN_CERTIFIED, MOST_CERTIFIED = 3, 2_000_000
-COST, QUICK_COST = 72_000_000, 7_200_000
+COST = 72_000_000
 """Boxes times patterns of one certified map."""
 SHOWN = 8
 
@@ -82,7 +82,7 @@ def _plane(sweeps: list[Sweep], data: DataSet, size: int) -> Plane | None:
     return Plane(grid, grid, flat, corners, lams, trace, thresholds, patterns.shape[1])
 
 
-def certified_map(sweeps: list[Sweep], data: DataSet, drawn: Plane | None, *, coarse: bool) -> Certified | None:
+def certified_map(sweeps: list[Sweep], data: DataSet, drawn: Plane | None) -> Certified | None:
     """Boxes of a plane through three patterns where the density energy of ``y`` certainly falls, and where it rises.
 
     None where there is no such plane, or the patterns are too many for it.
@@ -94,7 +94,7 @@ def certified_map(sweeps: list[Sweep], data: DataSet, drawn: Plane | None, *, co
     side, lams = (float(drawn.u[0]), float(drawn.u[-1])), drawn.lams[:SHOWN_CERTIFIED]
     maps = rate_maps(
         DensityEnergy(path), ProbabilityFlow(path), [side, side], lams.tolist(), affine=(origin, directions),
-        boxes=max(200, (QUICK_COST if coarse else COST) // count), budget_s=120.0,
+        boxes=max(200, COST // count), budget_s=120.0,
     )  # fmt: skip
     return Certified(maps, lams, corners, (count, size))
 

@@ -39,7 +39,11 @@ def register(commands: argparse._SubParsersAction) -> None:
     what.add_argument("--seed", metavar="S", type=int, default=0, help="seed of all random numbers (default: 0)")
     what.add_argument("--prove", action="store_true", help="prove the theorems that cover rows (half a minute more): "
                       "those that hold then say proved")  # fmt: skip
-    what.add_argument("--quick", action="store_true", help="fewer states and a coarser report, for a first look")
+    what.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer states and a coarser report without its certified map, for a first look",
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write all rows for machines")
     output.add_argument("--html", metavar="FILE", help="write the report, one file without scripts")

@@ -1,5 +1,6 @@
 """The rest of the deciding domain: truth values, branches, runs of neighbours, and the table of all rules."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -125,14 +126,50 @@ def _lse_of(ends: list[arb]) -> Entry:
     return outward(top + sum(((end - top).exp() for end in ends), ZERO).log())
 
 
+FEW = 16
+
+
 def _softmax(row: list[Entry]) -> list[Entry]:
+    """Sums without one term each: added up anew where there are few, by a difference where there are many."""
+    top = most([x[1] for x in row])
+    parts = [[(x[side] - top).exp() for x in row] for side in (0, 1)]
+    wholes = [sum(part, ZERO) for part in parts]
     made = []
     for place, own in enumerate(row):
-        others = [x for index, x in enumerate(row) if index != place]
-        low = outward(1 / (1 + sum(((x[1] - own[0]).exp() for x in others), ZERO)))
-        high = outward(1 / (1 + sum(((x[0] - own[1]).exp() for x in others), ZERO)))
+        rests = [
+            sum(part[:place] + part[place + 1 :], ZERO) if len(row) <= FEW else (whole - part[place]).max(ZERO)
+            for whole, part in zip(wholes, parts, strict=True)
+        ]
+        low, high = (outward(1 / (1 + rest * (top - end).exp())) for rest, end in zip(rests[::-1], own, strict=True))
         made.append((ZERO if isinstance(low, Mark) else low[0], ONE if isinstance(high, Mark) else high[1]))
     return made
+
+
+def _gibbs(node: Any, k: list[Entry], x: list[Entry], c: list[Entry], g: list[Entry]) -> list[Entry]:
+    """As in intervals: rows without their mean in the weights at the middle, for which any row of floats may stand."""
+    n, width = node.data
+    mark = marked([*k, *x, *c, *g])
+    if mark is not None:
+        return [mark] * n
+    middle = [float(((lo + hi) / 2).mid()) for lo, hi in x]
+    away = [_total([end, number(-u)]) for end, u in zip(x, middle, strict=True)]
+    rows = [k[width * i : width * (i + 1)] for i in range(n)]
+    level = [_total([own, *map(mul, row, map(number, middle))]) for row, own in zip(rows, c, strict=True)]
+    top = most([one[0] for one in level])
+    mean = _weighted(rows, [float((g[0][0] * (one[0] - top)).mid()) for one in level])
+    tilts = []
+    for own, row in zip(level, rows, strict=True):
+        moves = [mul(_total([one, number(-m)]), step) for one, m, step in zip(row, mean, away, strict=True)]
+        tilts.append(_total([own, (-top, -top), *moves]))
+    return _softmax([mul(g[0], tilt) for tilt in tilts])
+
+
+def _weighted(rows: list[list[Entry]], exponents: list[float]) -> list[float]:
+    """A mean of rows, in floats: any will do."""
+    weights = [math.exp(max(min(power, 0.0), -700.0)) if math.isfinite(power) else 0.0 for power in exponents]
+    whole, columns = sum(weights) or 1.0, zip(*rows, strict=True)
+    means = [sum(w * float(one[0]) for w, one in zip(weights, column, strict=True)) / whole for column in columns]
+    return [mean if math.isfinite(mean) else 0.0 for mean in means]
 
 
 def _dot(node: Any, x: list[Entry], y: list[Entry]) -> list[Entry]:
@@ -169,5 +206,6 @@ BALL: dict[str, Callable[..., list[Any]]] = {
     "least": _runs(lambda row: (least([x[0] for x in row]), least([x[1] for x in row]))),
     "most": _runs(lambda row: (most([x[0] for x in row]), most([x[1] for x in row]))),
     "sort": _runs(_ordered, spread=True), "softmax": _runs(_softmax, spread=True), "dot": _dot,
+    "gibbs": _gibbs,
 }  # fmt: skip
 """Rules of the deciding domain."""

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from . import _interval as basic
-from ._interval import EPS, TINY, Interval, flagged, hull_of_products, sealed, up
+from ._interval import EPS, TINY, Interval, down, flagged, hull_of_products, marks, sealed, up
 from ._interval_functions import RULES as FUNCTIONS
+from ._program import Node
 
 
 WIDE, DEEPEST = 300.0, 750.0
@@ -134,6 +135,35 @@ def _share(below: np.ndarray, own: np.ndarray, other: np.ndarray, gap: np.ndarra
     return np.maximum(share, 0.0, out=share) if side > 0 else np.minimum(share, 1.0, out=share)
 
 
+def gibbs(node: Any, k: Interval, x: Interval, c: Interval, g: Interval) -> Interval:
+    r"""``softmax(g (K x + c))`` without what all its entries share, where ``K`` and ``c`` are fixed.
+
+    With ``u`` the middle of the box and ``K_0`` the mean of the rows in the weights at ``u``, they are the weights of
+
+        g (K_i u + c_i + (K_i - K_0) (x - u)),      |(K_i - K_0) (x - u)| <= sum_j |K_ij - K_0j| |x_j - u_j|.
+    """
+    n, width = node.data
+    if len(k.lo) > 1 or len(c.lo) > 1 or any(mark is not None for mark in marks(k, x, c, g)):
+        z = basic.add(node, dot(Node("dot", (), n, (1, n, width, 1)), k, x), c)
+        return softmax(Node("softmax", (), n, (n,)), basic.mul(node, g, z))
+    rows, low, high = 0.5 * (k.lo + k.hi).reshape(n, width), x.lo, x.hi
+    offset, middle = 0.5 * (c.lo + c.hi), 0.5 * (low + high)
+    radius = up(np.maximum(high - middle, middle - low))
+    reach = np.abs(middle) + radius
+    size = reach @ np.abs(rows).max(axis=0) + np.abs(offset).max()  # what is rounded is at most this
+    loose = reach @ up(k.hi - k.lo).reshape(n, width).max(axis=0) + up(c.hi - c.lo).max()
+    level = middle @ rows.T + offset
+    level -= level.max(axis=1, keepdims=True)
+    weights = np.exp(0.5 * (g.lo + g.hi) * level)
+    mean = (weights @ rows) / weights.sum(axis=1, keepdims=True)
+    spread = np.repeat(((4.0 * width + 16.0) * EPS * size + loose + TINY)[:, None], n, axis=1)
+    for axis in range(width):
+        spread += np.abs(rows[:, axis] - mean[:, axis, None]) * radius[:, axis, None]
+    spread *= 1.0 + (width + 8.0) * EPS
+    z = sealed(down(level - spread), up(level + spread))
+    return softmax(Node("softmax", (), n, (n,)), basic.mul(node, g, z))
+
+
 def dot(node: Any, x: Interval, y: Interval) -> Interval:
     """Products of matrices, term by term where there are few, by midpoint and radius where there are many."""
     b, m, k, n = node.data
@@ -210,6 +240,6 @@ INTERVAL = FUNCTIONS | {
     "sign": basic.sign, "floor": basic.floor, "lt": basic.lt, "le": basic.le, "eq": basic.eq, "and": basic.both,
     "or": basic.either, "not": basic.negated, "select": basic.select,
     "sum": total, "prod": product, "least": extremum(np.min), "most": extremum(np.max), "sort": ordered, "lse": lse,
-    "softmax": softmax, "dot": dot,
+    "softmax": softmax, "dot": dot, "gibbs": gibbs,
 }  # fmt: skip
 """Rules of the interval domain."""

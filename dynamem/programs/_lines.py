@@ -16,7 +16,7 @@ from ._interval_runs import INTERVAL
 from ._program import PARTIAL, TRUTH, Node, Program
 
 
-POSITIVE = {"exp", "cosh", "logistic", "softmax"}
+POSITIVE = {"exp", "cosh", "logistic", "softmax", "gibbs"}
 LONGEST_FIXED = 4096
 """Fixed lines of more entries are not enclosed while the program is built."""
 

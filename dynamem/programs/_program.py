@@ -21,10 +21,11 @@ OPERATIONS: dict[str, int] = {
     "sin": 1, "cos": 1, "tan": 1, "asin": 1, "acos": 1, "atan": 1, "sinh": 1, "cosh": 1, "tanh": 1,
     "logistic": 1, "erf": 1, "powi": 1,
     "add": 2, "sub": 2, "mul": 2, "div": 2, "min": 2, "max": 2, "pow": 2, "atan2": 2,
-    "sum": 1, "prod": 1, "least": 1, "most": 1, "sort": 1, "lse": 1, "softmax": 1, "dot": 2,
+    "sum": 1, "prod": 1, "least": 1, "most": 1, "sort": 1, "lse": 1, "softmax": 1, "dot": 2, "gibbs": 4,
     "lt": 2, "le": 2, "eq": 2, "and": 2, "or": 2, "not": 1, "select": 3,
 }  # fmt: skip
-"""Name to number of arguments (-1: any). ``sum`` to ``softmax`` work on runs of ``size`` neighbours."""
+"""Name to number of arguments (-1: any). ``sum`` to ``softmax`` work on runs of ``size`` neighbours; ``gibbs`` is
+``softmax(g (K x + c))`` of a matrix, a vector, a vector and a number, for bounds that know what its arguments share."""
 
 TRUTH = {"lt", "le", "eq", "and", "or", "not"}
 RUNS = {"sum", "prod", "least", "most", "sort", "lse", "softmax"}
@@ -41,7 +42,8 @@ class Node:
         args: numbers of earlier lines.
         length: entries of its value.
         data: ``take``: indices into the arguments laid end to end; ``const``: the values, as floats, fractions or
-            truth values; ``powi``: (n,); a run: (size,); ``dot``: (b, m, k, n) for b products of (m, k) by (k, n).
+            truth values; ``powi``: (n,); a run: (size,); ``dot``: (b, m, k, n) for b products of (m, k) by (k, n);
+            ``gibbs``: (n, k), the shape of its matrix.
     """
 
     op: str

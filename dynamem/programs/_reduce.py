@@ -18,6 +18,7 @@ from ._polynomial import (
     atoms,
     fractions,
     joined,
+    matrix_product,
     multiplied,
     numbers,
     summed,
@@ -29,7 +30,7 @@ from ._write import Writer
 
 LONGEST_ATOMS = 96
 LONGEST_CONSTANT = 4096
-WHOLE = TRUTH | {"softmax"}
+WHOLE = TRUTH | {"softmax", "gibbs"}
 """Lines whose entries are no atoms: weights mean something together only."""
 FIXED_TERMS = 4
 """What depends on no input is one number, and not written out, if it has more terms than these."""
@@ -90,7 +91,7 @@ class _Reduction:
         if node.op == "const":
             return b.const(node.data)
         if node.op == "softmax":
-            return b.run("softmax", self._centred(node), node.data[0])
+            return self._weights(node)
         args = [self.line(arg) for arg in node.args]
         if node.op == "take":
             return b.take(args, np.asarray(node.data))
@@ -102,11 +103,16 @@ class _Reduction:
             return b.dot(*args, node.data)
         return self.writer.wide(b.apply(node.op, *args), node.length)
 
-    def _centred(self, node: Node) -> int:
-        """The argument of a softmax without what its entries share."""
-        whole = self.polynomial(node.args[0])
-        if whole is None or node.data[0] != node.length:
-            return self.line(node.args[0])
+    def _weights(self, node: Node) -> int:
+        """Softmax of what its arguments do not share."""
+        whole = self.polynomial(node.args[0]) if node.data[0] == node.length else None
+        if whole is None:
+            return self.b.run("softmax", self.line(node.args[0]), node.data[0])
+        rest = self._centred(whole)
+        made = self.writer.gibbs(rest)
+        return self.b.run("softmax", self.writer.written(rest), node.length) if made is None else made
+
+    def _centred(self, whole: Polynomials) -> Polynomials:
         entries: list[dict] = [{} for _ in range(len(whole))]
         for key, value in whole.columns().items():
             lo, hi = min(value), max(value)
@@ -115,7 +121,7 @@ class _Reduction:
                 rest = value - round((lo + hi) / 2 / grain) * grain if grain else value
                 for place in np.flatnonzero(rest).tolist():
                     entries[place][key] = rest[place]
-        return self.writer.written(Polynomials(entries))
+        return Polynomials(entries)
 
     # Collecting
 
@@ -146,7 +152,15 @@ class _Reduction:
 
     def _sum(self, node: Node) -> Polynomials | None:
         found = self.polynomial(node.args[0])
-        return None if found is None else summed(found, node.data[0])
+        return self._squares(node) if found is None else summed(found, node.data[0])
+
+    def _squares(self, node: Node) -> Polynomials | None:
+        """Sums of many squares of constants, such as the norms of patterns."""
+        inner, size = self.program.nodes[node.args[0]], node.data[0]
+        base = self._constant(inner.args[0]) if inner.op == "powi" and inner.data == (2,) else None
+        if base is None or node.length > LONGEST_CONSTANT:
+            return None
+        return numbers(matrix_product(base, base, (node.length, 1, size, 1)))
 
     def _take(self, node: Node) -> Polynomials | None:
         parts = [self.polynomial(arg) for arg in node.args]

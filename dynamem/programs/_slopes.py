@@ -239,6 +239,17 @@ def _softmax(to: SlopeLines, node: Node, place: int, x: Term) -> Slope | None:
     return to.scaled(place, to.sum_of(x.slope, below))
 
 
+def _gibbs(to: SlopeLines, node: Node, place: int, k: Term, x: Term, c: Term, g: Term) -> Slope | None:
+    """As for softmax, of ``g (K x + c)``."""
+    n, shape = node.length, (1, *node.data, 1)
+    inner = to.sum_of(_dot(to, Node("dot", (k.line, x.line), n, shape), place, k, x), c.slope)
+    slope = to.scaled(g.line, inner)
+    if g.slope is not None:
+        line = to.apply("add", to.emit("dot", (k.line, x.line), n, shape), c.line)
+        slope = to.sum_of(slope, to.scaled(line, to.spread(g.slope, 1, n)))
+    return _softmax(to, Node("softmax", (), n, (n,)), place, Term(place, n, slope))
+
+
 def _dot(to: SlopeLines, node: Node, place: int, x: Term, y: Term) -> Slope | None:
     left = to.products(x.slope, y.line, node.data, right=False) if x.slope else None
     return to.sum_of(left, to.products(y.slope, x.line, node.data, right=True) if y.slope else None)
@@ -268,5 +279,6 @@ ENTRYWISE: dict[str, Rule] = {
 RUNS: dict[str, Rule] = {
     "take": _take, "sum": _sum, "prod": _pairwise("mul", _mul), "least": _pairwise("min", _lesser),
     "most": _pairwise("max", _greater), "sort": _sort, "lse": _lse, "softmax": _softmax, "dot": _dot,
+    "gibbs": _gibbs,
 }  # fmt: skip
 """Rules of operations where entries meet or move."""

@@ -232,6 +232,14 @@ def _dot(node: Node, x: list[Entry], y: list[Entry]) -> list[Entry]:
     return made
 
 
+def _gibbs(node: Node, k: list[Entry], x: list[Entry], c: list[Entry], g: list[Entry]) -> list[Entry]:
+    n, width = node.data
+    levels = _dot(Node("dot", (), n, (1, n, width, 1)), k, x)
+    if any(one is UNDEFINED for one in (*levels, *c, *g)):
+        return [UNDEFINED] * n
+    return _softmax([g[0] * (level + own) for level, own in zip(levels, c, strict=True)])
+
+
 RULES: dict[str, Callable[..., list[Entry]]] = {
     **{name: _each(function) for name, function in {
         "neg": lambda a: -a, "abs": sympy.Abs, "sign": sympy.sign, "floor": sympy.floor, "exp": sympy.exp,
@@ -247,6 +255,7 @@ RULES: dict[str, Callable[..., list[Entry]]] = {
     "prod": _runs(lambda row: [sympy.Mul(*row)]), "least": _runs(lambda row: [sympy.Min(*row)]),
     "most": _runs(lambda row: [sympy.Max(*row)]), "sort": _runs(_sorted), "softmax": _runs(_softmax),
     "lse": _runs(lambda row: [sympy.log(sympy.Add(*(sympy.exp(one) for one in row)))]), "dot": _dot,
+    "gibbs": _gibbs,
 }  # fmt: skip
 """Rules for expressions alone."""
 

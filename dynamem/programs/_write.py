@@ -17,6 +17,8 @@ from ._polynomial import Atom, Monomial, Polynomials
 
 NEGLIGIBLE = 1e-9
 """Coefficients of this relative size, or smaller, have all but cancelled."""
+MOST_TILTED = 4
+"""Weights are tilted by at most so many inputs; with more of them it costs more than it gains."""
 
 
 class Writer:
@@ -36,11 +38,7 @@ class Writer:
 
     def written(self, p: Polynomials) -> int:
         """A line that computes polynomials."""
-        groups: dict[Monomial, dict[Monomial, np.ndarray]] = {}
-        for key, value in p.columns().items():
-            variable = tuple(pair for pair in key if not self.is_fixed[pair[0][0]])
-            groups.setdefault(variable, {})[tuple(pair for pair in key if self.is_fixed[pair[0][0]])] = value
-        terms = {key: self.wide(self._coefficient(group), len(p)) for key, group in groups.items()}
+        terms = {key: self.wide(self._coefficient(group), len(p)) for key, group in self._groups(p).items()}
         sizes = {key: self._size(line) for key, line in terms.items()}
         least = NEGLIGIBLE * max(sizes.values(), default=0.0)
         small = {key: line for key, line in terms.items() if key and sizes[key] <= least}
@@ -49,6 +47,34 @@ class Writer:
             rest = self._flat(small, len(p))
             made = rest if made is None else self.b.apply("add", made, rest)
         return self.wide(self.b.const([0.0]) if made is None else made, len(p))
+
+    def _groups(self, p: Polynomials) -> dict[Monomial, dict[Monomial, np.ndarray]]:
+        """Terms by their part that depends on an input, then by their part that does not."""
+        groups: dict[Monomial, dict[Monomial, np.ndarray]] = {}
+        for key, value in p.columns().items():
+            variable = tuple(pair for pair in key if not self.is_fixed[pair[0][0]])
+            groups.setdefault(variable, {})[tuple(pair for pair in key if self.is_fixed[pair[0][0]])] = value
+        return groups
+
+    def gibbs(self, p: Polynomials) -> int | None:
+        """``softmax`` of polynomials ``g (K x + c)`` of few inputs, None where they are none."""
+        groups = self._groups(p)
+        inputs = {line for line, node in enumerate(self.nodes) if node.op == "input"}
+        factors = [{pair for pair in key if pair[0][0] not in inputs} for key in groups]
+        shared = tuple(sorted(set.intersection(*factors))) if factors else ()
+        linear: dict[Monomial, int] = {}
+        for key, group in groups.items():
+            rest = tuple(pair for pair in key if pair not in shared)
+            if len(rest) > 1 or any(line not in inputs or power != 1 for (line, _), power in rest):
+                return None
+            linear[rest] = self.wide(self._coefficient(group), len(p))
+        offset = linear.pop((), None)
+        if not 1 <= len(linear) <= MOST_TILTED or len(p) < 2:
+            return None
+        matrix, x = self._laid(list(linear.values())), self._entries([key[0][0] for key in linear])
+        c = self.wide(self.b.const([0.0]), len(p)) if offset is None else offset
+        g = self._monomials([shared]) if shared else self.b.const([1.0])
+        return self.b.lines.emit("gibbs", (matrix, x, c, g), len(p), (len(p), len(linear)))
 
     def _coefficient(self, group: dict[Monomial, np.ndarray]) -> int:
         """What depends on no input."""

@@ -27,8 +27,9 @@ THINNEST = 2.0**-40
 """Boxes thinner than this part of the region, in every direction, are not cut."""
 LEAST, MOST, ENTRIES = 16, 4096, 131_072
 """Boxes that are bounded together: as many as keep the widest line of the program in the cache."""
-SAMPLE, WORTH = 32, 0.1
-"""Of so many boxes slopes have to settle more than this part, or a level goes without them."""
+SAMPLE, WORTH, WIDE, WORTH_WIDE = 32, 0.1, 256, 0.6
+"""Of so many boxes slopes have to settle more than this part, or a level goes without them; more than that part where
+a line of the program has so many entries that slopes cost ten times what they refine."""
 SLENDEREST = 0.25
 """Boxes are cut across if they would become more slender than this, in parts of the region's sides."""
 
@@ -189,7 +190,8 @@ class _Cover:
         some = np.unique(np.linspace(0, len(self.lo) - 1, SAMPLE).astype(int))
         found = self.bounder(self.lo[some], self.hi[some])
         tried = np.all(np.isfinite(found.reach), axis=1)
-        return bool(np.sum(tried & (_signs(found) != OPEN)) > WORTH * np.sum(tried))
+        least = WORTH if self.bounder.widest < WIDE else WORTH_WIDE
+        return bool(np.sum(tried & (_signs(found) != OPEN)) > least * np.sum(tried))
 
     def _halved(self, lo: np.ndarray, hi: np.ndarray, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cut where the rate may change most, if that is known."""

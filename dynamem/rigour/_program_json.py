@@ -85,6 +85,9 @@ def _fits(node: Node, lengths: Sequence[int]) -> bool:
     if op == "dot":
         b, m, k, n = data
         return all(map(_whole, data)) and length == b * m * n and lengths[0] == b * m * k and lengths[1] == b * k * n
+    if op == "gibbs":
+        n, k = data
+        return all(map(_whole, data)) and length == n and list(lengths) == [n * k, k, n, 1]
     return not data and all(one in (1, length) for one in lengths)
 
 

@@ -15,9 +15,10 @@ from ._question import Question
 
 
 SEMANTICS = "real arithmetic of the jaxpr; every float literal is the rational that it is"
-PROBES = 16
-TRIALS, SMALL, GAIN = 64, 0.02, 0.7
-"""Boxes on which programs are compared, their sides as parts of the region's, and what makes a difference."""
+PROBES, LARGE = 16, 20_000
+TRIALS, COST, SMALL, GAIN = 64, 2_000_000, 0.02, 0.7
+"""Programs are compared on at most so many boxes, and entries in all, of such sides as parts of the region's; and what
+makes a difference."""
 LARGEST = 1e300
 LOOSE = 1e-6
 """Relative difference from JAX's float64 values that rounding may explain."""
@@ -70,7 +71,8 @@ def hold_against_jax(asked: Question, program: Program, region: np.ndarray) -> N
     outputs = enclose(program, [(points, points.copy())])
     functions = (asked.number, *asked.constraints)
     for name, function, bound in zip(("number", *("constraint",) * len(functions)), functions, outputs, strict=False):
-        values = np.asarray(jax.vmap(function)(jnp.asarray(points)))
+        mapped = jax.vmap(function)  # step by step small code is compiled already, one call of large code is cheaper
+        values = np.asarray((jax.jit(mapped) if program.size() > LARGE else mapped)(jnp.asarray(points)))
         lo, hi = (np.broadcast_to(end[:, 0], values.shape) for end in (bound.lo, bound.hi))
         size = LOOSE * (
             np.abs(values) + np.nanmax(np.abs(np.where(np.isfinite(values), values, 0.0)), initial=0.0) + 1e-300
@@ -93,10 +95,11 @@ def narrowest(asked: Question, plain: Program, region: np.ndarray) -> Program:
     small = asked.program(narrow=True)
     _hold_against_each_other(plain, small, region)
     random, side = np.random.default_rng(1), region[:, 1] - region[:, 0]
-    low = random.uniform(region[:, 0], region[:, 1] - SMALL * side, (TRIALS, len(region)))
+    trials = max(8, min(TRIALS, COST // plain.size()))
+    low = random.uniform(region[:, 0], region[:, 1] - SMALL * side, (trials, len(region)))
     boxes = [(low, low + SMALL * side)]
-    before, after = (_widths(enclose(program, boxes)[0], TRIALS) for program in (plain, small))
-    return small if 2 * np.sum(after < GAIN * before) > TRIALS else plain
+    before, after = (_widths(enclose(program, boxes)[0], trials) for program in (plain, small))
+    return small if 2 * np.sum(after < GAIN * before) > trials else plain
 
 
 def _hold_against_each_other(plain: Program, small: Program, region: np.ndarray) -> None:
