@@ -147,3 +147,26 @@ def test_verify_needs_neither_jax_nor_numpy():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (2, "")
     assert "none: " in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "images"),
+    [
+        ("cubic", ("--box", "-0.9", "0.9", "0.2", "0.2"), 1),
+        ("rising", ("--box", "-1", "1", "-1", "1"), 1),
+        ("wide", ("--plane", "0", "1", "2", "--box", "0", "1", "0", "1", "--lam", "0", "1"), 1),
+        ("wide", ("--box", *("0", "1") * 4, "--lam", "0", "1"), 0),
+    ],
+)
+def test_a_page_with_maps(certify, tmp_path, name, args, images):
+    done = certify(name, *args, "--html", "page.html", "--budget-s", "3")
+    assert (done.code, done.err) == (0, "")
+    page = (tmp_path / "page.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "<script" not in page
+    assert page.count("<img ") == images
+    assert page.count('alt="Maps of where the energy certainly falls and rises.') == images
+    assert f"certified_models:{name}" in page
+    shares = "rises &gt;99 %" if name == "rising" else "falls &gt;99 %" if name == "cubic" else "falls 100 %"
+    assert images == 0 or shares in page or "100 %" in page
+    assert images or "No map is drawn" in page

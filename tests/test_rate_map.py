@@ -129,3 +129,15 @@ def test_bad_input(how, message):
     box = how.pop("box", [(0.0, 1.0)])
     with pytest.raises(InputError, match=message):
         dm.rate_map(lambda t, x: x @ x, dm.GradientFlow(lambda t, x: x @ x), box, **how)
+
+
+def test_what_is_drawn_is_what_is_known():
+    from dynamem.report import _signs
+
+    found = mapped("density", 10_000).at(1.2)
+    drawn = _signs.raster(found, [0, 1], [(-2.0, 2.0), (-2.0, 2.0)])
+    random = np.random.default_rng(5)
+    for row, column in random.integers(_signs.PIXELS, size=(200, 2)):
+        centre = -2.0 + 4.0 * (np.asarray([column, row]) + 0.5) / _signs.PIXELS
+        inside = np.all((found.lo <= centre) & (centre < found.hi), axis=1)
+        assert drawn[row, column] == found.signs[inside][0]

@@ -58,6 +58,8 @@ def register(commands: argparse._SubParsersAction) -> None:
     what.add_argument("--budget-s", metavar="S", type=float, default=20.0, help="seconds (default: 20)")
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write the verdict for machines")
+    output.add_argument("--html", metavar="FILE", help="write a page with a map of where the energy certainly falls "
+                        "and rises (regions of up to 3 coordinates; takes --budget-s once more)")  # fmt: skip
     output.add_argument("--certificate", metavar="FILE", help="write the certificate, where there is one")
     output.add_argument("--expect", choices=RUNGS, help="exit 4, 1 or 3 unless the verdict is on this rung or above")
 
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     if not 0 < args.budget_s < float("inf"):
         msg = f"budget_s={args.budget_s!r}: must be a positive number of seconds"
         raise InputError(msg)
-    outputs = {"json": args.json, "certificate": args.certificate}
+    outputs = {"json": args.json, "html": args.html, "certificate": args.certificate}
     paths = check_all(outputs, {"data": args.data})
     asked, affine = _asked(args)
     _require_rows(box, asked, affine)
@@ -93,6 +95,11 @@ def run(args: argparse.Namespace) -> int:
     verdict = certify(asked.energy, asked.flow, box, claim=claim, affine=affine, budget_s=args.budget_s)
     say(_table(asked.title, verdict))
     _write(paths, args, asked.title, verdict)
+    if "html" in paths:
+        from ._map import draw
+
+        corners = {} if affine is None else dict(zip(map(str, args.plane), asked.points[args.plane], strict=True))
+        draw(paths["html"], asked, box, affine, corners, _rows(asked.title, verdict), args.budget_s)
     if "certificate" in paths and verdict.evidence.get("certificate") is None:
         why = verdict.evidence.get("no_certificate") or f"the verdict is {verdict.status}"
         complain(f"dynamem: note: certificate={args.certificate!r} is not written: {why}")
@@ -170,6 +177,13 @@ def _table(title: str, verdict: Any) -> str:
     """The verdict for people."""
     import textwrap
 
+    fold = {"width": 100, "subsequent_indent": " " * 10}
+    rows = _rows(title, verdict)
+    return "\n".join(textwrap.fill(f"{name:<10}{text}", **fold) for name, text in rows.items()) + "\n"
+
+
+def _rows(title: str, verdict: Any) -> dict[str, str]:
+    """The verdict, name by name."""
     evidence = verdict.evidence
     rows = {"question": title, "region": verdict.region, "verdict": verdict.status, "reason": verdict.reason}
     if "point" in evidence:
@@ -178,8 +192,7 @@ def _table(title: str, verdict: Any) -> str:
         rows["change"] = f"{verdict.witness.change!r} ({verdict.witness.kind})"
     if "boxes" in evidence:
         rows["boxes"] = f"{evidence['boxes']} bounded, {evidence['open_boxes']} open, {evidence['seconds']:.1f} s"
-    fold = {"width": 100, "subsequent_indent": " " * 10}
-    return "\n".join(textwrap.fill(f"{name:<10}{text}", **fold) for name, text in rows.items()) + "\n"
+    return rows
 
 
 def document(args: argparse.Namespace, title: str, verdict: Any) -> dict[str, Any]:

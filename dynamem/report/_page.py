@@ -6,25 +6,33 @@ import os
 import secrets
 import shutil
 import stat
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..catalog._audit_types import Audit
 from ._bars import bars_section
+from ._blocks import Table
 from ._curves import curves_section
 from ._images import recalls_section
 from ._matrix import matrix_section
 from ._planes import planes_section
+from ._signs import maps_block
 from ._summary import summary_of
 from ._svg import style
 
 
-TEMPLATE = "template.html.j2"
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..rigour import RateMap
+
+TEMPLATE, CERTIFY = "template.html.j2", "certify.html.j2"
 
 
 def write_html(audit: Audit, path: str | os.PathLike[str]) -> None:
@@ -40,6 +48,27 @@ def write_html(audit: Audit, path: str | os.PathLike[str]) -> None:
     _write(Path(path), page(audit).encode())
 
 
+def write_certify_html(
+    title: str, verdict: Mapping[str, str], maps: "Sequence[RateMap]", titles: Sequence[str],
+    marks: "Mapping[str, np.ndarray]", path: str | os.PathLike[str],
+) -> None:  # fmt: skip
+    """Write one verdict on a region as a page, with maps of where the rate falls and rises.
+
+    Args:
+        title: what was asked.
+        verdict: names and texts, in order.
+        maps: of one or two coordinates; none if the region has more.
+        titles: one for each.
+        marks: points with a name, in the coordinates of the maps.
+        path: the file; an old one is replaced only once the new one is complete.
+    """
+    with style():
+        block = maps_block(maps, titles, marks)
+    table = Table("On the region", ("", "verdict"), list(verdict.items()))
+    text = _render(CERTIFY, title=title, verdict=table, block=block)
+    _write(Path(path), text.encode())
+
+
 def page(audit: Audit) -> str:
     """The report's HTML."""
     with style():
@@ -50,10 +79,10 @@ def page(audit: Audit) -> str:
             bars_section(audit.rows),
             recalls_section(audit.figures),
         ]
-    return _render(summary=summary_of(audit), sections=sections)
+    return _render(TEMPLATE, summary=summary_of(audit), sections=sections)
 
 
-def _render(**values: Any) -> str:
+def _render(template: str, /, **values: Any) -> str:
     environment = Environment(
         loader=PackageLoader("dynamem", "report"),
         autoescape=True,
@@ -63,7 +92,7 @@ def _render(**values: Any) -> str:
     )
     css = files("dynamem.report").joinpath("style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return environment.get_template(TEMPLATE).render(css=Markup(css), digest=digest, **values)
+    return environment.get_template(template).render(css=Markup(css), digest=digest, **values)
 
 
 def _write(path: Path, text: bytes) -> None:

@@ -1,6 +1,6 @@
 """Maps of what is certain: boxes where an energy falls, where it rises, and where neither is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,13 @@ CAPTION = (
 )
 
 
+MAPS = (
+    "By outward rounded interval arithmetic on the program of the code that runs. Blue: boxes at every point of which "
+    "the energy falls or stays. Orange: boxes at every point of which it rises. Grey: neither is shown, or the rate is "
+    f"undefined somewhere. Shares are by the boxes themselves; the drawing has {PIXELS} pixels a side."
+)
+
+
 def certified_block(found: "Certified", names: Sequence[str]) -> Block:
     """The certified maps of an audit, with the shares of what is decided."""
     titles = [f"s = {number(np.exp(-lam), 2)},  λ = {number(lam, 2)}" for lam in found.lams]
@@ -42,7 +49,15 @@ def certified_block(found: "Certified", names: Sequence[str]) -> Block:
     return Block("What is certain on the plane", [picture], CAPTION, [table], wide=True)
 
 
-def map_image(maps: "Sequence[RateMap]", titles: Sequence[str], marks: dict[str, np.ndarray] | None = None) -> Image:
+def maps_block(maps: "Sequence[RateMap]", titles: Sequence[str], marks: Mapping[str, np.ndarray]) -> Block:
+    """The maps of one region, or why there are none."""
+    if not maps:
+        return Block("Maps", [], "No map is drawn: the region has more than three coordinates, or none.", [])
+    table = shares_table(maps, titles, "Shares of each map's volume")
+    return Block("Maps", [map_image(maps, titles, marks)], MAPS, [table], wide=True)
+
+
+def map_image(maps: "Sequence[RateMap]", titles: Sequence[str], marks: Mapping[str, np.ndarray]) -> Image:
     """Maps of one or two coordinates side by side, within `style`.
 
     Arguments:
@@ -57,7 +72,7 @@ def map_image(maps: "Sequence[RateMap]", titles: Sequence[str], marks: dict[str,
         axes = figure.add_axes((left / width, bottom / height, (SIDE - 0.15) / width, SIDE / height))
         _draw(axes, one)
         axes.set_title(title, fontsize=9)
-        for name, (u, v) in (marks or {}).items():
+        for name, (u, v) in marks.items():
             axes.plot(u, v, "o", color=INK, markersize=4, markeredgecolor="white", markeredgewidth=0.8)
             axes.annotate(name, (u, v), (4, 3), textcoords="offset points", fontsize=8, fontweight="bold")
     words = (("certainly falls", FALLS), ("neither is shown", OPEN), ("certainly rises", RISES))

@@ -27,7 +27,7 @@ THINNEST = 2.0**-40
 """Boxes thinner than this part of the region, in every direction, are not cut."""
 LEAST, MOST, ENTRIES = 16, 4096, 131_072
 """Boxes that are bounded together: as many as keep the widest line of the program in the cache."""
-SAMPLE, WORTH, WIDE, WORTH_WIDE = 32, 0.1, 256, 0.6
+SAMPLE, WORTH, WIDE, WORTH_WIDE = 32, 0.1, 256, 0.4
 """Of so many boxes slopes have to settle more than this part, or a level goes without them; more than that part where
 a line of the program has so many entries that slopes cost ten times what they refine."""
 SLENDEREST = 0.25
@@ -66,20 +66,22 @@ class RateMap:
         found = {"falls": FALLS, "rises": RISES, "open": OPEN}
         return {name: float(np.sum(volume[self.signs == sign])) / whole for name, sign in found.items()}
 
-    def at(self, value: float) -> "RateMap":
-        """The boxes that the last coordinate, most often time, crosses at a value, without it.
+    def at(self, value: float, axis: int = -1) -> "RateMap":
+        """The boxes that a coordinate, time if nothing else is said, crosses at a value, without that coordinate.
 
         Raises:
             InputError: the value is not in the region.
         """
-        first, last = float(np.min(self.lo[:, -1])), float(np.max(self.hi[:, -1]))
+        lower, upper = self.lo[:, axis], self.hi[:, axis]
+        first, last = float(np.min(lower)), float(np.max(upper))
         if not first <= value <= last:
-            msg = f"value={value!r}: {self.names[-1]} runs from {first!r} to {last!r}"
+            msg = f"value={value!r}: {self.names[axis]} runs from {first!r} to {last!r}"
             raise InputError(msg)
-        upper = self.hi[:, -1]
-        met = (self.lo[:, -1] <= value) & ((value < upper) | (upper == last))
-        kept = (self.lo[met, :-1], self.hi[met, :-1], self.signs[met], self.names[:-1])
-        return RateMap(*kept, f"{self.names[-1]} = {value:g}; {self.region}", self.bounded, self.seconds)
+        met = (lower <= value) & ((value < upper) | (upper == last))
+        names = tuple(np.delete(np.asarray(self.names), axis).tolist())
+        ends = (np.delete(end[met], axis, axis=1) for end in (self.lo, self.hi))
+        region = f"{self.names[axis]} = {value:g}; {self.region}"
+        return RateMap(*ends, self.signs[met], names, region, self.bounded, self.seconds)
 
 
 def rate_map(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ..programs import Program
 from ._bounds import Bounder, Bounds
@@ -74,9 +75,9 @@ class Search:
     def run(self) -> Found:
         """Search."""
         lo, hi, key, parts = self.box[None, :, 0], self.box[None, :, 1], np.asarray([np.inf]), np.zeros(1, np.int64)
-        self._try(_corners(self.box))
-        self._scatter()
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        with concurrent.futures.ThreadPoolExecutor(2) as pool, threadpool_limits(1):
+            self._try(_corners(self.box))
+            self._scatter()
             try:
                 while len(lo) and self.hole is None and self._time():
                     order = np.argpartition(-key, BATCH)[:BATCH] if len(key) > BATCH else np.arange(len(key))
@@ -200,6 +201,8 @@ class Search:
         reach = np.maximum(widths, 1e-3 * (self.box[:, 1] - self.box[:, 0]))
         middle = self.box.mean(axis=1)
         for _ in range(steps):
+            if not self._time():
+                break
             if shells:
                 away = points - middle
                 square = np.sum(away**2, axis=1, keepdims=True)
