@@ -367,3 +367,11 @@ def test_what_rests_on_nothing_or_on_itself_is_undecided(tmp_path, cited, why):
     outcomes = prove(collect([tmp_path]))
     assert [one.status for one in outcomes] == ["undecided", "undecided"]
     assert why in outcomes[0].reason
+
+
+def test_the_librarys_theorems_that_one_cites_are_proved_with_it(tmp_path):
+    write(tmp_path, a="proof.cites('L1'); proof.zero('z', x - x)")
+    reported = []
+    outcomes = prove(collect([tmp_path]), reported.append)
+    assert [(one.name, one.status) for one in outcomes] == [("A", "proved"), ("L1", "proved")]
+    assert [one.name for one in reported] == ["A", "L1"]

@@ -63,7 +63,7 @@ def collect(places: Sequence[Path], pattern: str = "") -> list[Found]:
 def prove(
     found: Sequence[Found], report: Callable[[Outcome], None] = lambda outcome: None, *, budget_s: float | None = None
 ) -> list[Outcome]:
-    """Prove them all; after Ctrl-C, and beyond the budget, those that are left are `undecided`.
+    """Prove them all, and the library's theorems that they cite; what time or Ctrl-C leaves is `undecided`.
 
     Arguments:
         found: what `collect` found.
@@ -71,17 +71,25 @@ def prove(
         budget_s: seconds for all of them. In the main thread a proof that runs when it is spent is stopped.
     """
     outcomes: list[Outcome] = []
+    waiting = list(found)
     end = float("inf") if budget_s is None else time.monotonic() + budget_s
-    for one in found:
-        left = end - time.monotonic()
+    while len(outcomes) < len(waiting):
+        one, left = waiting[len(outcomes)], end - time.monotonic()
         try:
             with _alarm(left):
                 outcome = one.prove() if left > 0 else _stopped(one, f"the {budget_s:g} s for all theorems were spent")
         except KeyboardInterrupt:
-            return outcomes + [_stopped(other, STOPPED) for other in found[len(outcomes) :]]
+            return outcomes + [_stopped(other, STOPPED) for other in waiting[len(outcomes) :]]
         outcomes.append(outcome)
         report(outcome)
+        waiting += _lemmas(outcome, {other.name for other in waiting})
     return _resting(outcomes, report)
+
+
+def _lemmas(one: Outcome, tried: set[str]) -> list[Found]:
+    """The library's theorems that a theorem cites and that nobody has tried."""
+    names = [name for name in _cited(one) if name not in tried]
+    return [other for other in collect([library()]) if other.name in names] if names else []
 
 
 def _resting(outcomes: list[Outcome], report: Callable[[Outcome], None]) -> list[Outcome]:
@@ -102,7 +110,7 @@ def _unsupported(one: Outcome, outcomes: Sequence[Outcome]) -> str:
     for name in _cited(one):
         if name in bad:
             return f"rests on {name}, which is {bad[name]}"
-        if name not in cites and name not in {own.name for own in collect([library()])}:
+        if name not in cites:
             return f"rests on {name}, which was not tried here and is none of dynamem's theorems"
     reached: set[str] = set()
     waiting = _cited(one)
@@ -120,15 +128,7 @@ def _cited(one: Outcome) -> list[str]:
 
 def prove_named(names: Sequence[str]) -> dict[str, Outcome]:
     """Outcomes of dynamem's own theorems of these names, and of those that they cite."""
-    known = {one.name: one for one in collect([library()])}
-    made: dict[str, Outcome] = {}
-    waiting = [name for name in names if name in known]
-    while waiting:
-        name = waiting.pop()
-        if name not in made:
-            made[name] = known[name].prove()
-            waiting += _cited(made[name])
-    return {one.name: one for one in _resting(list(made.values()), lambda _: None)}
+    return {one.name: one for one in prove([one for one in collect([library()]) if one.name in names])}
 
 
 @contextmanager
