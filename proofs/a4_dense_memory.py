@@ -37,8 +37,8 @@ def change(kind, n):
 @theorem(
     "A4",
     "Dense memories: energy-difference updates never raise E; sign updates do not for convex F",
-    domain="all F (first rule) and all convex C1 F (second), all N, D; the traced code for F = z^2, z^4, exp at N = "
-    "2, D = 3, whichever units move",
+    domain="first rule: all F, N, D; second rule: F = z^2, z^4 and exp at N = 2, D = 3, whichever units move (other "
+    "convex F by the same identity, which is traced for none but these)",
 )
 def dense_memory(proof, *, side=1):
     proof.cites("L1")

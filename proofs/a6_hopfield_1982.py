@@ -46,7 +46,8 @@ def binary(proof, *, half=2, goles=1):
     gained = symbols("h", D, nonnegative=True)  # x_{k+1,i} = sign h_i, (W x_k)_i = h_i x_{k+1,i}
     after, before = symbols("after", D), symbols("before", D)
     field = gained * after
-    # symmetric W: x_k.W x_{k-1} = x_{k-1}.W x_k = before . field
+    other = symbols("y", D)
+    proof.zero("W = W^T: x.W y = y.W x", x @ (w @ other) - other @ (w @ x))  # x_k.W x_{k-1} is before . field
     fall = -(after @ field) * goles + before @ field
     for signs in itertools.product((1, -1), repeat=2 * D):
         at = dict(zip((*after, *before), signs, strict=True))
@@ -74,6 +75,13 @@ def numbers(proof):
         "synchronous updates 2-cycle: x_2 = x_0 differs from x_1", float((twice == x).all() and (once != x).any())
     )
     proof.witness("W_ii < 0: one flip raises E", single(np.array([[-3.0, 1.0], [1.0, 0.0]]), np.array([1.0, 1.0])))
+    rotated = [np.array([1.0, 1.0])]
+    for _ in range(4):
+        rotated.append(np.sign(np.array([[0.0, 1.0], [-1.0, 0.0]]) @ rotated[-1]))
+    proof.witness(
+        "W not symmetric: synchronous updates turn in a cycle of four",
+        float((rotated[2] != rotated[0]).any() and (rotated[4] == rotated[0]).all()),
+    )
     turning = np.array([[0.0, 1.0], [-3.0, 0.0]])
     proof.witness(
         "W not symmetric: one flip raises E", max(single(turning, x) for x in itertools.product((1.0, -1.0), repeat=2))
