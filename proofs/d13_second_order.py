@@ -55,8 +55,8 @@ def heun(xi, u, lam, h, y):
 @theorem(
     "D13",
     "Second-order steps: midpoint and exponential Heun are energy-stable; EDM's Heun is for s+/s >= (sqrt 2 - 1)/2",
-    domain="all N, D, weights and steps (by D11; vectors written at D = 2); the form of EDM's Heun traced at N = 3, D = "
-    "2, midpoint and exponential Heun taken as the forms with 0 <= theta <= 1",
+    domain="all N, D, weights and steps (by D11; vectors written at D = 2); the form of EDM's Heun traced at N = 3, "
+    "D = 2, midpoint and exponential Heun taken as the forms with 0 <= theta <= 1",
 )
 def second_order(proof, *, one=1, two=2):
     proof.cites("D11")
