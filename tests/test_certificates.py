@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import dynamem as dm
 from dynamem.rigour import Unreadable, verify
-from dynamem.rigour._certificate import digest
+from dynamem.rigour._document import digest
 from tests.certify_cases import CASES
 
 
@@ -115,9 +115,21 @@ def test_a_forger_cannot_claim_more(body, tmp_path):
         ({"program": {"nodes": [["add", [0, 1], 1, []]], "inputs": [0], "outputs": [0]}}, "wrong arguments"),
         ({"program": {"nodes": [["input", [], 1, []], ["const", [], 1, ["inf"]]], "inputs": [0], "outputs": [1, 1]}},
          "wrong data"),
-        ({"box": [["-inf", "inf"]]}, "not of their kind"),
-        ({"box": [["0x1p0", "0x0p0"]]}, "not of their kind"),
-        ({"points": [["0x0p0"] * 7]}, "not of their kind"),
+        ({"box": [["-inf", "inf"]]}, "not how a finite number is written"),
+        ({"box": [["0x1.0000000000000p+0", "1e400"]]}, "not how a finite number is written"),
+        ({"box": [["0x1.0000000000000p+0", "0x0.0p+0"]]}, "box: not of their kind"),
+        ({"points": [["0x0.0p+0"] * 7]}, "points: not of their kind"),
+        ({"claim": "the moon is made of cheese"}, "no question has these words"),
+        ({"claim": "LE + nan E <= 0"}, "no question has these words"),
+        ({"claim": "LE <= 0"}, "needs False"),
+        ({"claim": "E > 0", "strict": False}, "needs True"),
+        ({"semantics": "floats"}, "semantics: not of their kind"),
+        ({"timed": 1}, "timed: not of their kind"),
+        ({"constraints": True}, "constraints: not of their kind"),
+        ({"constraints": -1}, "constraints: not of their kind"),
+        ({"cuts": "\u0661"}, "cuts: not of their kind"),
+        ({"cuts": "c" + "9" * 5000}, "cuts: not of their kind"),
+        ({"cuts": "v\n"}, "cuts: not of their kind"),
         *(({"program": {"nodes": [["input", [], 1, []], *lines], "inputs": [0], "outputs": [1, 1]}}, match)
           for lines, match in (
               ([["const", [], 1, ["1/0"]]], "cannot be read"),
@@ -135,12 +147,34 @@ def test_malformed_certificates_get_one_clear_error(body, tmp_path, change, matc
         replayed(tmp_path, signed(body | change))
 
 
+def test_a_region_without_a_point_claims_nothing(body, tmp_path):
+    good, why = replayed(tmp_path, signed(body | {"cuts": "c0", "program": EMPTY, "constraints": 1}))
+    assert not good
+    assert "the region is empty" in why
+
+
+EMPTY = {
+    "nodes": [
+        ["input", [], 1, []], ["const", [], 1, ["0x1.0000000000000p+0"]], ["powi", [0], 1, [2]], ["add", [1, 2], 1, []],
+    ],
+    "inputs": [0], "outputs": [0, 3],
+}  # fmt: skip
+
+
+def test_what_verify_says_is_about_the_program_in_the_file(body, tmp_path):
+    good, words = replayed(tmp_path, body)
+    assert good
+    assert words.startswith(f"{body['claim']}, about the program in the file, for coordinates in [")
+
+
 def test_files_that_are_no_certificates(tmp_path):
     for name, text in {
         "empty": "",
         "text": "hello",
         "list": "[1]",
         "nan": '{"schema": NaN}',
+        "twice": '{"schema": "dynamem.certificate/2", "schema": "dynamem.certificate/2"}',
+        "digits": '{"schema": ' + "1" * 5000 + "}",
         "deep": "[" * 10**5,
     }.items():
         file = tmp_path / name

@@ -125,3 +125,17 @@ def test_time_is_a_row_where_the_flow_takes_one_coordinate_less():
     verdict = dm.certify(lambda t, x: x @ x, field, jnp.asarray([(0.1, 1), (0.1, 1), (0, 1)]), claim="strict_decrease")
     assert verdict.status == "certified"
     assert "t in [0, 1]" in verdict.region
+
+
+def test_derivatives_that_code_declares_are_not_believed():
+    """The program is differentiated, not the code: `stop_gradient` and a rule that lies hide no needle."""
+
+    @jax.custom_jvp
+    def flat(x):
+        return jnp.exp(-(((x - 0.3137) / 1e-4) ** 2))
+
+    flat.defjvp(lambda primals, tangents: (flat(primals[0]), 0.0 * tangents[0]))
+    for hidden in (flat, lambda x: jax.lax.stop_gradient(jnp.exp(-(((x - 0.3137) / 1e-4) ** 2)))):
+        energy = lambda t, x, hidden=hidden: 0.5 - hidden(x[0])  # noqa: E731
+        verdict = dm.certify(energy, dm.Map(lambda x: x), [(0.0, 1.0)], claim="positive")
+        assert verdict.status == "broken", verdict.reason

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import dynamem as dm
 from dynamem.programs import INTERVAL, Interval, Node, Program, evaluate, pivots, translate
 from dynamem.rigour import verify
-from dynamem.rigour._certificate import SCHEMA, digest
+from dynamem.rigour._claims import falling
+from dynamem.rigour._document import SCHEMA, SEMANTICS, digest
 from dynamem.rigour._program_json import written
 from dynamem.rigour._summits import simplest
 
@@ -74,7 +75,8 @@ def by_hand(number, box, cuts, points=(), *, strict=False):
     program = number if not callable(number) else translate(number, (len(box),))
     hexed = lambda rows: [[float(value).hex() for value in row] for row in rows]  # noqa: E731
     body = {
-        "schema": SCHEMA, "dynamem": "0", "claim": "LE <= 0", "strict": strict, "timed": False, "semantics": "real",
+        "schema": SCHEMA, "dynamem": "0", "claim": falling("LE", strict=strict), "strict": strict, "timed": False,
+        "semantics": SEMANTICS,
         "constraints": 0, "box": hexed(box), "points": hexed(points), "program": written(program), "cuts": cuts,
     }  # fmt: skip
     return body | {"sha256": digest(body)}

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._affine import plane as plane
     from ._certify import certify as certify
+    from ._document import Unreadable as Unreadable
     from ._map import RateMap as RateMap
     from ._map import rate_map as rate_map
     from ._map import rate_maps as rate_maps
     from ._prove import prove as prove
-    from ._verify import Unreadable as Unreadable
     from ._verify import verify as verify
 
 _MODULES = {
@@ -24,7 +24,7 @@ _MODULES = {
     "rate_maps": "_map",
     "plane": "_affine",
     "prove": "_prove",
-    "Unreadable": "_verify",
+    "Unreadable": "_document",
     "verify": "_verify",
 }
 

@@ -6,20 +6,15 @@ word says what decides a part. ``v``, ``m`` and ``e0``, ``e1``, ... say that the
 region by construction, and whoever checks them differentiates the program himself.
 """
 
-import hashlib
-import json
 from typing import Any
 
 import numpy as np
 
 from ..programs import Program
+from ._document import MOST_LEAVES, SCHEMA, SEMANTICS, digest
 from ._program_json import written
 from ._question import Question
 from ._tree import Tree
-
-
-SCHEMA = "dynamem.certificate/2"
-MOST_LEAVES = 500_000
 
 
 def certificate(
@@ -48,7 +43,7 @@ def certificate(
         "claim": asked.words,
         "strict": asked.strict,
         "timed": asked.timed,
-        "semantics": "real arithmetic; floats are the rationals they are",
+        "semantics": SEMANTICS,
         "constraints": len(asked.constraints),
         "box": _hex(region.tolist()),
         "points": _hex(points),
@@ -56,12 +51,6 @@ def certificate(
         "cuts": " ".join(tree.cuts()),
     }
     return body | {"sha256": digest(body)}, ""
-
-
-def digest(body: dict[str, Any]) -> str:
-    """SHA-256 of the canonical JSON of all fields but the hash."""
-    text = json.dumps({key: body[key] for key in body if key != "sha256"}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _hex(rows: list[list[float]]) -> list[list[str]]:

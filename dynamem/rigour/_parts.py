@@ -125,11 +125,16 @@ def _centred(here: Ends, slopes: Sequence[tuple[bool, bool, arb]]) -> tuple[list
     """The point ``c``, and what slopes (nowhere negative, nowhere positive, greatest size) add to the number there."""
     centre, spread = [], arb(0)
     for (lo, hi), (rises, falls, size) in zip(here, slopes, strict=True):
-        middle = hi if rises else lo if falls else 0.5 * (lo + hi)
-        centre.append(middle)
+        at = hi if rises else lo if falls else middle(lo, hi)
+        centre.append(at)
         if not (rises or falls):
-            spread += size * (arb(hi) - arb(middle)).max(arb(middle) - arb(lo))
+            spread += size * (arb(hi) - arb(at)).max(arb(at) - arb(lo))
     return centre, spread
+
+
+def middle(lo: float, hi: float) -> float:
+    """A number about half-way from the one to the other, never beyond either: where boxes are cut."""
+    return min(max(0.5 * lo + 0.5 * hi, lo), hi)
 
 
 def downhill(point: Sequence[float], signs: Sequence[tuple[bool, bool]], here: Ends) -> bool:

@@ -8,6 +8,10 @@ from typing import Any
 from ..programs import OPERATIONS, RUNS, TRUTH, Node, Program, plain
 
 
+MOST_ENTRIES, MOST_SCALARS, LARGEST_POWER = 10**7, 10**9, 2**31
+"""Entries of all lines, scalar operations times coordinates (slopes take so many), and whole powers of a file."""
+
+
 def written(program: Program) -> dict[str, Any]:
     """A program's lines ``[op, args, length, data]``; constants as bits, fractions ``p/q`` or truth values."""
     nodes = []
@@ -33,14 +37,22 @@ def read(body: dict[str, Any], rows: int, outputs: int) -> Program:
     """
     nodes: list[Node] = []
     truths: list[bool] = []
+    entries = scalars = 0
     for place, (op, args, length, data) in enumerate(body["nodes"]):
+        if OPERATIONS.get(op) is None:
+            _refuse(place, f"{op!r:.40}", "operation")
         if not all(_whole(arg) and arg < place for arg in args) or not (_whole(length) and length):
             _refuse(place, op, "arguments")
         if OPERATIONS[op] not in (-1, len(args)):
             _refuse(place, op, "arguments")
         node = Node(op, tuple(args), length, tuple(map(_constant, data) if op == "const" else data))
-        if not _fits(node, [nodes[arg].length for arg in args]):
+        lengths = [nodes[arg].length for arg in args]
+        if not _fits(node, lengths):
             _refuse(place, op, "data")
+        entries, scalars = entries + length, scalars + rows * _scalars(node, lengths)
+        if entries > MOST_ENTRIES or scalars > MOST_SCALARS:
+            msg = f"line {place} ({op}): more than {MOST_ENTRIES} entries, or {MOST_SCALARS} operations, up to here"
+            raise ValueError(msg)
         if not _kinds(node, [truths[arg] for arg in args]):
             _refuse(place, op, "kinds of arguments")
         nodes.append(node)
@@ -66,7 +78,11 @@ def _constant(value: Any) -> bool | float | Fraction:
     if isinstance(value, bool):
         return value
     above, slash, below = value.partition("/")
-    return Fraction(int(above), int(below)) if slash else float.fromhex(value)
+    made = Fraction(int(above), int(below)) if slash else float.fromhex(value)
+    if _written_constant(made) != value:
+        msg = f"{value!r:.40} is not how a constant is written"
+        raise ValueError(msg)
+    return made
 
 
 def _fits(node: Node, lengths: Sequence[int]) -> bool:
@@ -78,17 +94,29 @@ def _fits(node: Node, lengths: Sequence[int]) -> bool:
     if op == "take":
         return len(data) == length and all(_whole(index) and index < sum(lengths) for index in data)
     if op == "powi":
-        return len(data) == 1 and isinstance(data[0], int) and lengths[0] in (1, length)
+        return len(data) == 1 and _whole(abs(data[0])) and abs(data[0]) <= LARGEST_POWER and lengths == [length]
     if op in RUNS:
         runs, rest = divmod(lengths[0], data[0]) if len(data) == 1 and _whole(data[0]) and data[0] else (0, 1)
         return not rest and length == (lengths[0] if op in ("sort", "softmax") else runs)
     if op == "dot":
         b, m, k, n = data
-        return all(map(_whole, data)) and length == b * m * n and lengths[0] == b * m * k and lengths[1] == b * k * n
+        whole = all(_whole(one) and one for one in data)
+        return whole and length == b * m * n and lengths[0] == b * m * k and lengths[1] == b * k * n
     if op == "gibbs":
         n, k = data
-        return all(map(_whole, data)) and length == n and list(lengths) == [n * k, k, n, 1]
-    return not data and all(one in (1, length) for one in lengths)
+        return all(_whole(one) and one for one in data) and length == n and list(lengths) == [n * k, k, n, 1]
+    return not data and all(one in (1, length) for one in lengths) and (op == "input" or length in lengths)
+
+
+def _scalars(node: Node, lengths: Sequence[int]) -> int:
+    """Scalar operations that a line costs."""
+    if node.op == "dot":
+        return node.length * node.data[2]
+    if node.op in ("sort", "softmax"):
+        return node.length * node.data[0]
+    if node.op == "gibbs":
+        return node.length * node.data[1]
+    return max(node.length, *lengths) if node.op in RUNS else node.length
 
 
 def _kinds(node: Node, truths: Sequence[bool]) -> bool:

@@ -26,6 +26,7 @@ from ..flows import Map
 from ..lyapunov import dynamics_of, generator
 from ..programs import Program, reduced, translate
 from ._affine import Affine
+from ._claims import POSITIVE, RATE, STEP, falling
 
 
 CLAIMS = ("nonincrease", "strict_decrease", "positive")
@@ -148,12 +149,10 @@ def _rate_of(claim: str | tuple[str, float]) -> float | None:
 
 
 def _words(claim: str | tuple[str, float], flow: Any) -> str:
-    number = "E(f(x)) - E(x)" if isinstance(flow, Map) else "LE"
     if claim == "positive":
-        return "E > 0"
-    if isinstance(claim, tuple):
-        return f"{number} + {claim[1]:g} E <= 0"
-    return f"{number} < 0" if claim == "strict_decrease" else f"{number} <= 0"
+        return POSITIVE
+    rate = float(claim[1]) if isinstance(claim, tuple) else None
+    return falling(STEP if isinstance(flow, Map) else RATE, strict=claim == "strict_decrease", rate=rate)
 
 
 def _at(constraint: Callable, parts: Callable) -> Callable[[Array], Scalar]:

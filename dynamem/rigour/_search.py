@@ -139,7 +139,8 @@ class Search:
         score = np.where(width > 0.02 * width.max(axis=1, keepdims=True), score, -1.0)  # no needles
         axis = np.argmax(score, axis=1)
         rows = np.arange(len(lo))
-        middle = 0.5 * (lo[rows, axis] + hi[rows, axis])
+        ends = lo[rows, axis], hi[rows, axis]
+        middle = np.clip(0.5 * ends[0] + 0.5 * ends[1], *ends)  # as whoever replays it cuts (see `middle`)
         left, right = hi.copy(), lo.copy()
         left[rows, axis], right[rows, axis] = middle, middle
         key = np.where(np.isfinite(found.hi), found.hi, np.inf)
