@@ -3,10 +3,12 @@
 Nothing here may import dynamem: the runtime checks (`--jaxtyping-packages`) only see what is imported after it.
 """
 
+import gc
 import os
 import signal
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 
@@ -30,3 +32,15 @@ _QUIET = [HealthCheck.too_slow]
 settings.register_profile("dev", deadline=None, max_examples=25, suppress_health_check=_QUIET, derandomize=False)
 settings.register_profile("ci", deadline=None, max_examples=25, suppress_health_check=_QUIET, derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+MAPS = Path("/proc/self/maps")
+MOST_MAPS = 25_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs_at_a_time():
+    """Drop compiled programs before they are too many: each is some pieces of memory, and Linux grants 65,530."""
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()

@@ -1,5 +1,6 @@
 """Systems of the user's: what is refused before a run, what fails in it, and what their rows say."""
 
+import json
 import sys
 
 import diffrax as dfx
@@ -10,7 +11,7 @@ import pytest
 
 import dynamem as dm
 from dynamem._errors import InputError
-from dynamem.catalog import AuditOptions, DataSet, run_audit
+from dynamem.catalog import AuditOptions, DataSet, _regions, run_audit
 from dynamem.catalog._memories import between, memory
 from dynamem.catalog._system import load_system
 from dynamem.catalog._systems import ODE, planned, system_rows
@@ -238,3 +239,43 @@ def test_an_interrupt_ends_a_system_between_its_solvers():
     system = memory("log_sum_exp", jnp.asarray(PATTERNS), 4, jr.key(0))
     with pytest.raises(KeyboardInterrupt):
         system_rows("log_sum_exp", system, jr.key(0), proceed)
+
+
+REGIONS = {
+    "falls all over": (lambda t, x, args: -x, "certified"),
+    "turns, which all cancels": (lambda t, x, args: jnp.stack([x[1], -x[0]]), "certified"),
+    "rises between its states": (
+        lambda t, x, args: -x * (1 - 3 * jnp.exp(-100.0 * jnp.sum((x - jnp.asarray([0.31, -0.17])) ** 2))), "broken",
+    ),
+    "falls as time goes on": (lambda t, x, args: -x * (1 + t), "certified"),
+    "undefined between them": (lambda t, x, args: -x / jnp.abs(x[0] - 0.3), "holds"),
+}  # fmt: skip
+
+
+SEEN = dm.Verdict("holds", "seen", "some states", 0.0, None, {})
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_rates_of_small_systems_climb_to_a_region(name, monkeypatch):
+    monkeypatch.setattr(_regions, "BUDGET_S", 3.0)
+    field, status = REGIONS[name]
+    states = jnp.asarray([[1.0, -1.0], [-1.0, 0.5], [0.7, 1.0]])
+    found = _regions.on_region(dm.System(lambda t, x: x @ x, dfx.ODETerm(field), states, 0.0, 1.0), SEEN)
+    assert found.status in {"certified": ("certified", "proved")}.get(status, (status,)), found.reason
+    assert (found.witness is not None) is (status == "broken")
+    assert "x0 in [-1, 1]" in found.reason
+    assert ("t in [0, 1]" in found.reason) is (name == "falls as time goes on")
+
+
+def test_an_audit_certifies_when_it_is_asked_to(module, tmp_path):
+    name = module("system = dm.System(energy, flow, np.eye(3)[:, :2], 0.0, 1.0)")
+    out = tmp_path / "audit.json"
+    assert main(["audit", "--system", name, "--certify", "--states", "2", "--json", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["verdict"] for row in rows if row["statement"] == "rate"] == ["certified"]
+    assert {row["verdict"] for row in rows if row["statement"] == "pathwise"} == {"holds"}
+
+
+def test_larger_systems_keep_their_verdict():
+    system = dm.System(lambda t, x: x @ x, dfx.ODETerm(lambda t, x, a: x), jnp.eye(4), 0.0, 1.0)
+    assert _regions.on_region(system, SEEN) is SEEN

@@ -139,7 +139,7 @@ class _Bench:
         key, planned = keyed(self.options.seed, name), _systems.planned(name, self.own.get(name))
         try:
             system = self.own.get(name) or memory(name, self.patterns, self.options.states, key)
-            rows, run = _systems.system_rows(name, system, key, self.proceed)
+            rows, run = _systems.system_rows(name, system, key, self.proceed, certify=self.options.certify)
         except Exception as error:
             return _Part(name, failed_rows(planned, error), error=_told(name, error))
         return _Part(name, rows, run=run)

@@ -28,6 +28,7 @@ class AuditOptions:
         s_start: noise level at which sampling starts.
         s_end: noise level at which it ends.
         prove: prove the theorems that cover rows, which then climb from ``holds`` to ``proved``.
+        certify: ask about the rates of small systems of the user's on a whole region, see `on_region`.
     """
 
     data: DataSet
@@ -38,3 +39,4 @@ class AuditOptions:
     s_start: float = 20.0
     s_end: float = 0.05
     prove: bool = False
+    certify: bool = False

@@ -43,6 +43,7 @@ from ._evidence import (
 )
 from ._memories import THEOREMS, between
 from ._names import STEPS
+from ._regions import on_region
 from ._rows import PARTS, fraction, row
 from ._runs import ATOL, MOST, RTOL
 from ._size import MOST_STEPS, PATHS
@@ -77,22 +78,23 @@ def row_clock(system: System) -> str:
 
 
 def system_rows(
-    name: str, system: System, key: Any, proceed: Callable[[], None]
+    name: str, system: System, key: Any, proceed: Callable[[], None], *, certify: bool = False
 ) -> tuple[list[dict[str, Any]], Trajectory | None]:
     """Rows of one system under the audit's solvers and of its rate; an ODE's adaptive run too, for the pictures.
 
-    ``proceed`` is called between the solvers and may raise.
+    ``proceed`` is called between the solvers and may raise; with ``certify`` see `on_region`.
     """
     dynamics = dynamics_of(system.flow)
     t0, t1 = jnp.asarray(system.t0, system.states.dtype), jnp.asarray(system.t1, system.states.dtype)
     if is_noisy(system):
         rows = _noisy(name, system, dynamics, (t0, t1), key, proceed)
-        return [*rows, _searched_rates(name, system, dynamics, key)], None
+        return [*rows, _searched_rates(name, system, dynamics, key, certify=certify)], None
     rows, run = _quiet(name, system, dynamics, (t0, t1), proceed)
     proceed()
     built_in = name in THEOREMS
-    rate = _visited_rates(name, system, dynamics, run) if built_in else _searched_rates(name, system, dynamics, key)
-    return [*rows, rate], run
+    if built_in:
+        return [*rows, _visited_rates(name, system, dynamics, run)], run
+    return [*rows, _searched_rates(name, system, dynamics, key, certify=certify)], run
 
 
 def _course(system: System, run: Trajectory) -> Course:
@@ -172,11 +174,12 @@ def _started(energy: Any, dynamics: Any, run: Trajectory, paths: np.ndarray, ste
     return jax.tree.map(lambda part: (part * length)[:, None], rate)
 
 
-def _searched_rates(name: str, system: System, dynamics: Any, key: Any) -> dict[str, Any]:
+def _searched_rates(name: str, system: System, dynamics: Any, key: Any, *, certify: bool) -> dict[str, Any]:
     """The rate's sign, by ascent: a falsification, not only samples."""
     start = time.perf_counter()
     span: dict[str, Any] = {"t0": system.t0, "t1": system.t1}
     verdict = falsify(system.energy, system.flow, system.states, **span, key=key, starts=64, steps=40)
+    verdict = on_region(system, verdict) if certify and verdict.status == "holds" else verdict
     climbs, rises = (int(verdict.evidence.get(count, 0)) for count in ("climbs", "rises"))
     found = {"verdict": verdict.status, "reason": verdict.reason, "tolerance": verdict.tolerance, "rises": rises}
     found |= {"rise_fraction": fraction(rises, climbs), "largest_rise": 0.0}

@@ -39,6 +39,8 @@ def register(commands: argparse._SubParsersAction) -> None:
     what.add_argument("--seed", metavar="S", type=int, default=0, help="seed of all random numbers (default: 0)")
     what.add_argument("--prove", action="store_true", help="prove the theorems that cover rows (half a minute more): "
                       "those that hold then say proved")  # fmt: skip
+    what.add_argument("--certify", action="store_true", help="ask about the rates of your own systems of up to 3 "
+                      "coordinates on the whole box of their initial states")  # fmt: skip
     what.add_argument(
         "--quick",
         action="store_true",
@@ -99,6 +101,7 @@ def _compute(args: argparse.Namespace, data: Any, states: int) -> Any:
         seed=args.seed,
         quick=args.quick,
         prove=args.prove,
+        certify=args.certify,
         systems=tuple(dict.fromkeys(args.system)),
     )
     with progress(verbose=args.verbose) as report:

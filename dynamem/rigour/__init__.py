@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._map import rate_map as rate_map
     from ._map import rate_maps as rate_maps
     from ._prove import prove as prove
+    from ._question import reads_time as reads_time
     from ._verify import verify as verify
 
 _MODULES = {
@@ -24,6 +25,7 @@ _MODULES = {
     "rate_maps": "_map",
     "plane": "_affine",
     "prove": "_prove",
+    "reads_time": "_question",
     "Unreadable": "_document",
     "verify": "_verify",
 }
