@@ -48,6 +48,12 @@ def path(xi, u, schedule=None):
     return dm.DiffusionPath(dm.VE() if schedule is None else schedule, dm.Empirical(xi, u))
 
 
+def ledger(y, to, mean, s2, later, kl, relative, *, half=HALF, annealing=1, reweighting=1):
+    """``V+ - V`` of a step from ``y`` to ``to``, ``s^2`` to ``later``: shown of the code in D11, which cites rest on."""
+    pull = half * (dot(to - mean, to - mean) - dot(y - mean, y - mean))
+    return pull - annealing * (s2 - later) * kl - reweighting * later * relative
+
+
 def squares(y):
     """``d_i = |y - xi_i|^2``, shape (N,)."""
     return np.array([dot(y - row, y - row) for row in XI], object)

@@ -6,8 +6,9 @@ weights are those of modern Hopfield retrieval (Ramsauer et al. 2021) with bias 
 """
 
 import jax
+import jax.numpy as jnp
 import sympy
-from _posterior import ALPHA, ALPHA_DOT, INSIDE, JET, SIGMA, SIGMA_DOT, TIME, XI, Jet, U, Y, draws, over, path
+from _posterior import ALPHA, ALPHA_DOT, JET, SIGMA, SIGMA_DOT, TIME, XI, Jet, U, Y, draws, over, path
 
 import dynamem as dm
 from dynamem.theorems import theorem, traced
@@ -21,19 +22,18 @@ def own(xi, u, t, alpha, alpha_dot, sigma, sigma_dot, x):
 
 def canonical(xi, u, lam, y):
     """The drift on the clock ``lam``, the denoiser, and one retrieval of a modern Hopfield network."""
-    where, beta = path(xi, u), jax.numpy.exp(2 * lam)
-    retrieved = dm.LogSumExp(xi, beta).update(y)
-    return dm.ProbabilityFlow(where).drift(lam, y, None), where.law.denoise(y, jax.numpy.exp(-lam)), retrieved
+    where, memory = path(xi, u), dm.LogSumExp(xi, jnp.exp(2 * lam))
+    return dm.ProbabilityFlow(where).drift(lam, y, None), where.law.denoise(y, jnp.exp(-lam)), memory.update(y)
 
 
 @theorem(
     "D1",
     "Every linear-Gaussian probability flow is one Hopfield flow: dy/dlam = m - y",
-    domain="all schedules (by their 1-jet), all weights; the traced code at N = 3, D = 2",
+    domain="all schedules (by their 1-jet), all weights; the traced code at N = 3, D = 2; retrieval for equal weights",
 )
 def one_flow(proof, *, rate=1):
     lam = sympy.log(ALPHA / SIGMA)
-    drift = traced(own, XI, U, TIME, *JET, ALPHA * Y, within=INSIDE)
+    drift = traced(own, XI, U, TIME, *JET, ALPHA * Y)
     lam_dot = SIGMA_DOT / SIGMA - ALPHA_DOT / ALPHA  # d/dtau = -d/dt
     carried = (drift / ALPHA + Y * ALPHA_DOT / ALPHA) / lam_dot
     moved, mean, _ = traced(canonical, XI, U, lam, Y)
@@ -44,6 +44,8 @@ def one_flow(proof, *, rate=1):
     xi, u, y, lams = draws()
     for schedule in (dm.VP(), dm.SubVP(), dm.Cosine(), dm.FlowMatching()):
         proof.close(f"the code, {type(schedule).__name__}", *over(lambda *a, s=schedule: both(s, *a), xi, u, y, lams))
+    proof.witness("without its bias -|xi|^2/2 the memory retrieves another mean", over(unbiased, xi, y, lams).max())
+    proof.witness("in x itself, not y = x/alpha, the flow of VP is another", over(misread, xi, u, y).max())
 
 
 def both(schedule, xi, u, y, lam):
@@ -52,6 +54,19 @@ def both(schedule, xi, u, y, lam):
     alpha, s = schedule.alpha(t), schedule.s(t)
     drift = dm.ProbabilityFlow(path(xi, u, schedule), clock="tau").drift(1 - t, alpha * y, None)
     return (drift / alpha + schedule.f(t) * y) / -jax.grad(schedule.lam)(t), path(xi, u).law.denoise(y, s) - y
+
+
+def unbiased(xi, y, lam):
+    """How far the retrieval of a memory without bias is from the denoiser."""
+    retrieved = dm.LogSumExp(xi, jnp.exp(2 * lam), norm_bias=False).update(y)
+    return jnp.linalg.norm(retrieved - path(xi, None).law.denoise(y, jnp.exp(-lam)))
+
+
+def misread(xi, u, x):
+    """How far ``dx/dlam`` under VP is from ``m(x) - x``, the same flow without ``x = alpha y``."""
+    schedule, t = dm.VP(), 0.3
+    drift = dm.ProbabilityFlow(path(xi, u, schedule), clock="tau").drift(1 - t, x, None)
+    return jnp.linalg.norm(drift / -jax.grad(schedule.lam)(t) - path(xi, u).law.denoise(x, schedule.s(t)) + x)
 
 
 main = one_flow.prove

@@ -39,23 +39,24 @@ def parts(schedule, t):
     "all parameters, Cosine with the exact pi in place of its float",
 )
 def thresholds(proof, *, power=2, own=1):
-    rate, trace = traced(density_rate, XI, U, TIME, *JET, ALPHA * Y, within=INSIDE)
+    rate, trace = traced(density_rate, XI, U, TIME, *JET, ALPHA * Y)
     steep, f = SIGMA_DOT / SIGMA, ALPHA_DOT / ALPHA
     proof.zero("rate", rate + D * steep - (steep - f) * ALPHA**2 / SIGMA**2 * trace)
     c = own * (SIGMA / ALPHA) ** 2 * steep / (steep - f)
     proof.zero("rate = (steep - f)/s^2 (tr C - D c)", rate - (steep - f) * (ALPHA / SIGMA) ** 2 * (trace - D * c))
     low, high = symbols("a", positive=True), symbols("b", positive=True)
+    inside = proof.region(INSIDE)
     ramp = lambda kind: lambda t, a, b: parts(kind(a, b), t)  # noqa: E731
     for kind, formula in (
         (dm.VP, lambda alpha, sigma, s: sigma**power),
         (dm.SubVP, lambda alpha, sigma, s: 2 * sigma**power / (1 + alpha**2)),
         (dm.VE, lambda alpha, sigma, s: s**power),
     ):
-        alpha, sigma, s, found = traced(ramp(kind), TIME, low, high, within=INSIDE)
+        alpha, sigma, s, found = traced(ramp(kind), TIME, low, high, within=inside)
         proof.zero(f"c of {kind.__name__}", found - formula(alpha, sigma, s))
-    _, _, s, found = traced(lambda t, a: parts(dm.EDM(a), t), TIME, low, within=INSIDE)
+    _, _, s, found = traced(lambda t, a: parts(dm.EDM(a), t), TIME, low, within=inside)
     proof.zero("c of EDM", found - s**power)
-    alpha, sigma, _, found = traced(lambda t: parts(dm.FlowMatching(), t), TIME, within=INSIDE)
+    alpha, sigma, _, found = traced(lambda t: parts(dm.FlowMatching(), t), TIME, within=inside)
     proof.zero("c of FlowMatching", found - sigma**power / alpha)
     cosine(proof, power)
     numbers(proof)
@@ -64,7 +65,9 @@ def thresholds(proof, *, power=2, own=1):
 def cosine(proof, power):
     """``c = sigma^2``: angles ``p = q o``, ``r = q t`` with ``q = pi/2(1 + o)``, and ``q (1 - t) = pi/2 - p - r``."""
     offset, p, r = symbols("o", positive=True), symbols("angle_p"), symbols("angle_r")
-    made = traced(lambda t, o: parts(dm.Cosine(o), t), TIME, offset, within={**INSIDE, offset: (1e-6, 1.0)})
+    made = traced(
+        lambda t, o: parts(dm.Cosine(o), t), TIME, offset, within=proof.region({**INSIDE, offset: (1e-6, 1e3)})
+    )
     half_pi = rational(0.5 * np.pi)
     angle = half_pi / (1 + offset)
     names = {angle * offset: p, angle * TIME: r, angle * TIME + 2 * angle * offset: r + 2 * p}

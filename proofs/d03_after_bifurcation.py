@@ -8,7 +8,7 @@ with ``R`` the radius of a ball around any centre that holds the data, hence no 
 import jax.numpy as jnp
 import numpy as np
 import sympy
-from _posterior import LAM, S2, XI, D, U, Y, draws, over, path, posterior
+from _posterior import LAM, S2, XI, D, U, Y, average, draws, over, path, posterior
 
 import dynamem as dm
 from dynamem.theorems import dot, product, square, symbols, theorem, traced
@@ -24,7 +24,7 @@ def density_rate(xi, u, lam, y):
 @theorem(
     "D3",
     "In canonical coordinates the density rises only where lambda_max(C) > s^2, never for s^2 >= R^2/D",
-    domain="lambda_max and R: all N, D (eigenvalues at D = 4); the traced rate at N = 3, D = 2",
+    domain="lambda_max (eigenvalues written at D = 4) and R (by averages): all N, D; the traced code at N = 3, D = 2",
 )
 def after_bifurcation(proof, *, factor=1):
     rate, trace = traced(density_rate, XI, U, LAM, Y)
@@ -39,6 +39,9 @@ def after_bifurcation(proof, *, factor=1):
     spread = sympy.Add(*(w[i] * dot(XI[i] - mean, XI[i] - mean) for i in range(3)))
     proof.zero("tr C of the code", spread - trace)
     proof.falls("tr C <= R^2", spread - radius2 + w @ np.array(gaps, object), parts)
+    d, overlap, spread2, shift2 = symbols("v", 4)  # |xi_i - c|^2, (xi_i - c).(m - c); E|xi - c|^2, |m - c|^2
+    found = average(d - 2 * overlap + shift2, {d: spread2, overlap: shift2})
+    proof.zero("tr C = E|xi - c|^2 - |m - c|^2, all N and D", found - spread2 + shift2)
     numbers(proof)
 
 

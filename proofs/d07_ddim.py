@@ -2,21 +2,21 @@ r"""D7: DDIM is unconditionally energy-stable.
 
     y+ = y + eta (m - y), eta = 1 - s+/s:    V(y+, s+) <= V(y+, s) <= V(y, s) - eta (1 - eta/2)|y - m|^2
 
-for any decreasing sequence of ``s``: twice the ledger of D11, first with ``s+ = s``, then with ``y+ = y``. At
-``s+ = 0`` it holds in the limit, as V falls to ``min d/2`` with s (D16). Explicit Euler in ``t`` is the same step on
+for any decreasing sequence of ``s``: twice the ledger of D11, first with ``s+ = s``, then with ``y+ = y``. It passes
+to ``s+ = 0``, where V is its limit ``min d/2`` by the bounds of D16. Explicit Euler in ``t`` is the same step on
 flow matching and EDM.
 """
 
 import diffrax as dfx
 import jax.numpy as jnp
 import sympy
-from _posterior import HALF, LAM, XI, U, Y, draws, over, path
+from _posterior import HALF, INSIDE, LAM, TIME, XI, D, U, Y, draws, ledger, over, path
 
 import dynamem as dm
-from dynamem.theorems import product, symbols, theorem, traced
+from dynamem.theorems import dot, product, symbols, theorem, traced
 
 
-H = symbols("h", positive=True)
+H, LATER = symbols("h", positive=True), symbols("t1", positive=True)
 
 
 def step(xi, u, lam, y, h):
@@ -42,22 +42,22 @@ def euler(schedule):
 @theorem(
     "D7",
     "DDIM never raises the free energy, however coarse: V+ <= V - eta (1 - eta/2)|y-m|^2",
-    domain="all N, D, weights and steps (by D11); the traced step at N = 3, D = 2",
+    domain="all N, D, weights and steps (by D11, vectors written at D = 2); the traced steps at N = 3, D = 2",
 )
 def ddim(proof, *, half=HALF, one=1):
-    proof.cites("D11")
+    proof.cites("D11", "D16")
     made, mean = traced(step, XI, U, LAM, Y, H)
     proof.zero("the solver's step", made - Y - (one - sympy.exp(-H)) * (mean - Y))
-    rho, r, kl, re, s2 = (symbols(n, positive=True) for n in ("rho", "r2", "KL", "KL_w", "s2"))
-    eta = 1 - rho
-    first = half * (rho**2 - 1) * r  # D11 at s+ = s: y+ - m = rho (y - m)
-    proof.zero("V(y+, s) <= V - eta (1 - eta/2)|y-m|^2", first + eta * (1 - eta / 2) * r)
-    gain = symbols("gain", nonnegative=True)  # 1 - rho^2 for s+ = rho s
-    second = -(s2 - s2 * (1 - gain)) * kl - s2 * rho**2 * re  # D11 at y+ = y
-    proof.falls("V(y+, s+) <= V(y+, s)", second, [product(s2, gain, kl), product(s2, rho**2, re)])
-    times = {symbols("t", positive=True): (0.3, 0.9), symbols("t1", positive=True): (0.1, 0.2)}
+    eta, m = symbols("eta"), symbols("m", D)
+    s2, lost, later, kl, re = (symbols(n, nonnegative=True) for n in ("s2", "lost", "s2_plus", "KL", "KL_w"))
+    to, claimed = Y + eta * (m - Y), -eta * (1 - eta / 2) * dot(Y - m, Y - m)
+    proof.falls("V(y+, s) <= V - eta (1 - eta/2)|y-m|^2", ledger(Y, to, m, s2, s2, kl, re, half=half) - claimed,
+                [product(s2, re)])  # fmt: skip
+    second = ledger(to, to, m, later + lost, later, kl, re)  # m, KL and weights are those at y+
+    proof.falls("V(y+, s+) <= V(y+, s)", second, [product(lost, kl), product(later, re)])
+    inside = proof.region({**INSIDE, LATER: INSIDE[TIME]})
     for schedule in (dm.FlowMatching(), dm.EDM()):
-        left, right = traced(euler(schedule), XI, U, *times, Y, within=times)
+        left, right = traced(euler(schedule), XI, U, TIME, LATER, Y, within=inside)
         proof.zero(f"Euler in t is the same step on {type(schedule).__name__}", left - right)
     numbers(proof)
 

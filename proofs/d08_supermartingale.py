@@ -16,7 +16,7 @@ import dynamem as dm
 from dynamem.theorems import divergence, dot, square, symbols, theorem, traced
 
 
-ZETA = symbols("zeta", positive=True)
+ZETA = symbols("zeta", nonnegative=True)
 
 
 def rate(xi, u, zeta, lam, y, churn):
@@ -41,7 +41,7 @@ def density(xi, u, t, alpha, alpha_dot, sigma, sigma_dot, x):
     "D8",
     "V + zeta D s^2/2 is a supermartingale of the reverse SDE: L V_zeta = -(1+zeta)|y-m|^2 - 2 s^2 KL - zeta tr C; "
     "under VE so is -log p: L E = -g^2 |grad E|^2/2",
-    domain="all weights, s and zeta > 0; the traced code at N = 3, D = 2; VE and VP by their 1-jets",
+    domain="all weights, s and zeta >= 0; the traced code at N = 3, D = 2; VE and VP by their 1-jets",
 )
 def supermartingale(proof, *, factor=2, spread=1, half=2):
     proof.cites("L1", "D4")
@@ -55,13 +55,14 @@ def supermartingale(proof, *, factor=2, spread=1, half=2):
     floor = ZETA * D * S2 / 2
     proof.falls("V >= 0", -value + floor, [square(move, HALF), divergence(w, U, S2), *halves])
     slope_dot, beta = symbols("sigma_dot", positive=True), symbols("beta", positive=True)
-    found, slope, g2 = traced(density, XI, U, TIME, ALPHA, 0, SIGMA, slope_dot, ALPHA * Y, within=INSIDE)
+    q = symbols("q", positive=True)
+    inside = proof.region({**INSIDE, q: (1e-6, 1 - 1e-6)})
+    found, slope, g2 = traced(density, XI, U, TIME, ALPHA, 0, SIGMA, slope_dot, ALPHA * Y, within=inside)
     proof.zero("VE, alpha' = 0", found + g2 * dot(slope, slope) / half)
     proof.falls("under VE it is never positive", found, [square(slope, g2 / 2)])
-    q = symbols("q", positive=True)  # alpha = 2q/(1+q^2), sigma = (1-q^2)/(1+q^2): every point of the circle
-    alpha, sigma = 2 * q / (1 + q**2), (1 - q**2) / (1 + q**2)
+    alpha, sigma = 2 * q / (1 + q**2), (1 - q**2) / (1 + q**2)  # every point of the circle with 0 < q < 1
     jet = (alpha, -beta * alpha / 2, sigma, beta * alpha**2 / (2 * sigma))
-    found, slope, _ = traced(density, XI, U, TIME, *jet, Y, within={**INSIDE, q: (0.1, 0.9)})
+    found, slope, _ = traced(density, XI, U, TIME, *jet, Y, within=inside)
     proof.zero("VP, beta = -2 f", found - beta * (D - dot(slope, slope)) / half)
     numbers(proof)
 

@@ -8,18 +8,25 @@ By the ledger of D11, and |rho r + (1-rho) e|^2 = rho |r|^2 + (1-rho) |e|^2 - rh
 ``e = m' - m``. So clipping ``m'`` to that radius makes any sampler energy-stable.
 """
 
+import diffrax as dfx
 import jax.numpy as jnp
 import numpy as np
-from _posterior import D, draws, over, path
+import sympy
+from _posterior import LAM, D, Y, draws, ledger, over, path
 
 import dynamem as dm
-from dynamem.theorems import product, square, symbols, theorem
+from dynamem.theorems import product, square, symbols, theorem, traced
+
+
+def step(lam, h, y, other):
+    """DDIM's step of the code with a denoiser whose value here is ``other``."""
+    return dm.DDIM().step(dfx.ODETerm(lambda t, z, args: other - z), lam, lam + h, y, None, None, False)[0]
 
 
 @theorem(
     "D12",
     "A step y+ = rho y + (1-rho) m' with |m'-m|^2 <= |y-m|^2 + 2 s^2 KL never raises V",
-    domain="all N, D, weights, steps and m' (by D11; vectors written at D = 2)",
+    domain="all N, D, weights, steps and m' (by D11; vectors written at D = 2); DDIM's step with any m' traced at D = 2",
 )
 def margin(proof, *, factor=2, half=2):
     proof.cites("D11")
@@ -28,12 +35,16 @@ def margin(proof, *, factor=2, half=2):
     odds = symbols("odds", nonnegative=True)
     rho = odds / (1 + odds)  # every rho in [0, 1)
     landed = rho * r + (1 - rho) * e
-    ledger = (landed @ landed - r @ r) / half - (s2 - rho**2 * s2) * kl - rho**2 * s2 * re
+    change = ledger(r, landed, 0 * r, s2, rho**2 * s2, kl, re, half=sympy.Rational(1, half))  # m is the origin
     slack = r @ r + factor * s2 * kl - e @ e  # Q - |m' - m|^2, not negative by hypothesis
-    bound = ledger + (1 - rho) / 2 * (slack - rest)
+    bound = change + (1 - rho) / 2 * (slack - rest)
     parts = [square(r - e, rho / (2 * (1 + odds))), product(rho / (1 + odds), s2, kl), product(rho**2, s2, re)]
     parts.append(product(rest, 1 / (2 * (1 + odds))))
     proof.falls("V+ - V, with slack = rest >= 0", bound, parts)
+    h, other = symbols("h", positive=True), symbols("other", D)
+    made = traced(step, LAM, h, Y, other)
+    ratio = sympy.exp(-h)
+    proof.zero("DDIM's step with any m' has this form", made - ratio * Y - (1 - ratio) * other)
     numbers(proof)
 
 

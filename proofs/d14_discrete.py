@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import sympy
-from _posterior import LAM, XI, D, U, Y, draws, over, path
+from _posterior import LAM, XI, D, U, Y, draws, ledger, over, path
 
 import dynamem as dm
 from dynamem.theorems import product, square, symbols, theorem, traced
@@ -51,7 +51,8 @@ def discrete(proof, *, factor=1, half=2):
     r, z, a, n = symbols("r", D), symbols("z", D), symbols("a"), symbols("n")
     zeta, kl, lost, rest, left = (symbols(x, nonnegative=True) for x in ("zeta", "KL", "lost", "rest", "left"))
     landed = a * r + n * z
-    change = (gaussian_mean(landed @ landed, z) - r @ r) / half - lost * kl - zeta * D * lost / 2
+    bound = ledger(r, landed, 0 * r, lost, 0, kl, 0, half=sympy.Rational(1, half))  # m is the origin, s+^2 KL_w >= 0
+    change = gaussian_mean(bound, z) - zeta * D * lost / 2
     change = change.expand().xreplace({a**2: 1 - rest})  # |a| <= 1, and lost = s^2 - s+^2
     room = zeta * lost - n**2 - left  # n^2 <= zeta lost
     parts = [square(r, rest / 2), product(lost, kl), product(left * D / 2)]

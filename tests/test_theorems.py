@@ -24,12 +24,15 @@ from dynamem.theorems import (
     NotProvedError,
     Proof,
     Sign,
+    Theorem,
     collect,
     divergence,
     library,
     log_gap,
     product,
     prove,
+    prove_named,
+    select,
     square,
     symbols,
     theorem,
@@ -124,7 +127,7 @@ BAD_SIGNS = {
     "reference weights that do not": divergence(W, [P, Q]),
     "weights of unknown sign": divergence([X, 1 - X], W),
     "a gap at an argument of unknown sign": log_gap(X),
-    "no premise at all": Sign(X, "so it is said"),
+    "a rule of its own": Sign(product(P).rule._replace(positive=lambda v: ()), ((X,),), sympy.Integer(1)),
 }
 
 
@@ -157,6 +160,10 @@ CLAIMS = {
     "a text is no fact": (lambda proof: proof.holds("h", "False"), "failed"),
     "a step that fails is not forgotten": (swallowed, "failed"),
     "an exit is no success": (left, "failed"),
+    "evidence is not forged": (lambda proof: (proof.zero("z", X - X), proof.steps.append(3)), "failed"),
+    "a step's name is a text": (lambda proof: proof.zero(X, X - X), "failed"),
+    "a cited name is a text": (lambda proof: (proof.zero("z", X - X), proof.cites(3)), "failed"),
+    "bounds stand in the evidence": (lambda proof: traced(lambda z: z, X, within={X: (0.0, 1.0)}), "failed"),
     "not zero": (lambda proof: proof.zero("z", X - Y), "failed"),
     "rises": (lambda proof: proof.falls("f", X**2, [square([X])]), "failed"),
     "numbers differ": (lambda proof: proof.close("c", [1.0], [1.1]), "failed"),
@@ -186,11 +193,20 @@ def test_what_is_traced_is_what_runs():
     assert list(made["b"]) == [2 * x[0], 2 * x[1]]
 
 
+def test_a_region_is_named_with_the_method():
+    def argue(proof):
+        proof.zero("z", traced(lambda z: abs(z), P, within=proof.region({P: (0.5, 2.0)})) - P)
+
+    assert theorem("T", "t", domain="d")(argue).prove().method == "1 symbolic, where p in [0.5, 2]"
+
+
 @pytest.mark.parametrize("bad", [{"name": ""}, {"title": " "}, {"domain": ""}], ids=str)
 def test_a_theorem_needs_its_texts(bad):
     texts = {"name": "T", "title": "t", "domain": "d"} | bad
     with pytest.raises(InputError, match=next(iter(bad))):
-        theorem(texts["name"], texts["title"], domain=texts["domain"])
+        theorem(texts["name"], texts["title"], domain=texts["domain"])(swallowed)
+    with pytest.raises(InputError, match="argue"):
+        Theorem("T", "t", "d", lambda: None)
 
 
 # ------------------------------------------------------------- dynamem's theorems
@@ -243,7 +259,7 @@ def test_the_wheel_carries_the_theorems(tmp_path):
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(tmp_path / "site")
-    code = "from dynamem.theorems import collect, library as l; print(l(), *(one.name for one in collect([l()], 'l1')))"
+    code = "from dynamem.theorems import collect, library as l, select; print(l(), *(one.name for one in select(collect([l()]), 'l1')))"
     env = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, check=True, capture_output=True, text=True
@@ -285,17 +301,18 @@ def test_a_file_that_fails_leaves_the_rest(tmp_path):
     for name, text in {"b": "1/0\n", "c": "import no_such_module\n", "d": "x = 1\n", "e": "def (\n"}.items():
         (tmp_path / f"{name}.py").write_text(text)
     (tmp_path / "f.py").write_text("import sys\nsys.exit(3)\n")
+    (tmp_path / "g.py").write_text("raise BaseException('bare')\n")
+    write(tmp_path, h="raise BaseException('bare')")
     (tmp_path / "_helper.py").write_text("1/0\n")
     code, rows = command(tmp_path)
     assert code == 1
-    assert {row["name"]: row["status"] for row in rows} == {"A": "proved", "Z": "failed"} | dict.fromkeys(
-        "bcdef", "failed"
-    )
+    assert {row["name"]: row["status"] for row in rows} == {"A": "proved"} | dict.fromkeys("bcdefgHZ", "failed")
     reasons = {row["name"]: row["reason"] for row in rows}
     assert "ZeroDivisionError" in reasons["b"]
     assert "no_such_module" in reasons["c"]
     assert "no theorem" in reasons["d"]
     assert "SyntaxError" in reasons["e"]
+    assert reasons["g"] == reasons["H"] == "BaseException: bare"
 
 
 def test_neighbours_are_imported_from_their_own_folder(tmp_path):
@@ -359,6 +376,23 @@ def test_what_rests_on_an_unproved_theorem_is_undecided(tmp_path):
     outcomes = prove(collect([tmp_path]))
     assert [one.status for one in outcomes] == ["undecided", "undecided", "failed", "proved"]
     assert outcomes[1].reason == "rests on C, which is failed"
+
+
+def test_what_is_cited_is_proved_with_it(tmp_path):
+    """Beside the chosen one in the same folder first, then among dynamem's own; a name of both is the folder's."""
+    cites = "proof.cites('{}'); proof.zero('z', x - x)"
+    write(tmp_path, a=cites.format("B"), b=cites.format("L1"), c="proof.zero('z', x)")
+    assert [row["name"] for row in command(tmp_path, "-k", "b")[1]] == ["B", "L1"]
+    write(tmp_path, l1="proof.zero('z', x)")
+    code, rows = command(tmp_path, "-k", "b")
+    assert (code, [(row["name"], row["status"]) for row in rows]) == (1, [("B", "undecided"), ("L1", "failed")])
+    assert rows[0]["reason"] == "rests on L1, which is failed"
+
+
+def test_named_theorems_come_with_what_they_cite():
+    assert {name: one.status for name, one in prove_named(["D12", "NONE_SUCH"]).items()} == dict.fromkeys(
+        ["D12", "D11", "L1"], "proved"
+    )
 
 
 @pytest.mark.parametrize(("cited", "why"), [("NONE_SUCH", "none of dynamem's"), ("A", "itself"), ("B", "itself")])

@@ -36,7 +36,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("places", metavar="FOLDER_OR_FILE", nargs="*", help="default: dynamem's own theorems")
     parser.add_argument("-k", metavar="EXPR", default="", help="only those whose name, file or title has these words: "
-                        "'d4 or ddim and not euler'")  # fmt: skip
+                        "'d4 or ddim and not euler'; what they cite is proved with them")  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write the outcomes for machines")
     parser.add_argument("--timeout", metavar="S", type=float, help="seconds for all of them; the rest is undecided")
     parser.set_defaults(run=run)
@@ -56,11 +56,12 @@ def run(args: argparse.Namespace) -> int:
     from .. import theorems
 
     places = [Path(place) for place in args.places] or [theorems.library()]
-    found = theorems.collect(places, args.k)
+    everything = theorems.collect(places)
+    found = theorems.select(everything, args.k)
     if not found:
         msg = f"-k {args.k!r} matches no theorem: leave it out to see their names"
         raise InputError(msg)
-    outcomes = theorems.prove(found, lambda outcome: say(_entry(outcome)), budget_s=args.timeout)
+    outcomes = theorems.prove(found, lambda one: say(_entry(one)), among=everything, budget_s=args.timeout)
     _rest(outcomes, theorems.STOPPED)
     say(_summary(outcomes))
     if "json" in paths:

@@ -16,6 +16,7 @@ from ._collect import collect as collect
 from ._collect import library as library
 from ._collect import prove as prove
 from ._collect import prove_named as prove_named
+from ._collect import select as select
 from ._field import Field as Field
 from ._field import NotAlgebraicError as NotAlgebraicError
 from ._proof import NotProvedError as NotProvedError
@@ -29,6 +30,7 @@ from ._signs import divergence as divergence
 from ._signs import log_gap as log_gap
 from ._signs import product as product
 from ._signs import square as square
+from ._symbols import Region as Region
 from ._symbols import dot as dot
 from ._symbols import symbols as symbols
 from ._symbols import traced as traced

@@ -1,6 +1,7 @@
 """Finding theorems in files and folders, as pytest finds tests, and proving them one after the other."""
 
 import dataclasses
+import functools
 import importlib.util
 import signal
 import sys
@@ -45,51 +46,70 @@ def library() -> Path:
     return inside if inside.is_dir() else Path(str(files("dynamem"))).parent / "proofs"
 
 
-def collect(places: Sequence[Path], pattern: str = "") -> list[Found]:
+def collect(places: Sequence[Path]) -> list[Found]:
     """The theorems of files and folders, in the order of file names.
 
     Arguments:
         places: Python files, or folders whose ``*.py`` are taken except those that begin with ``_``.
-        pattern: words in ``and``, ``or``, ``not``: which of them, by name, title and file.
 
     Raises:
-        InputError: a place does not exist or holds no theorem, or the pattern cannot be read.
+        InputError: a place does not exist or holds no theorem.
+    """
+    return [one for place in places for file in _files(place) for one in _of(file)]
+
+
+def select(found: Sequence[Found], pattern: str) -> list[Found]:
+    """Those whose name, title or file fits words joined by ``and``, ``or``, ``not``; all of them for "".
+
+    Raises:
+        InputError: the pattern cannot be read.
     """
     chosen = _pattern(pattern)
-    found = [one for place in places for file in _files(place) for one in _of(file)]
     return [one for one in found if chosen(_words(one))]
 
 
+@functools.cache
+def own() -> dict[str, Found]:
+    """Dynamem's own theorems by name."""
+    return {one.name: one for one in collect([library()])}
+
+
 def prove(
-    found: Sequence[Found], report: Callable[[Outcome], None] = lambda outcome: None, *, budget_s: float | None = None
+    found: Sequence[Found],
+    report: Callable[[Outcome], None] = lambda outcome: None,
+    *,
+    among: Sequence[Found] = (),
+    budget_s: float | None = None,
 ) -> list[Outcome]:
-    """Prove them all, and the library's theorems that they cite; what time or Ctrl-C leaves is `undecided`.
+    """Prove them all, and then what they cite; after Ctrl-C, and beyond the budget, what is left is `undecided`.
 
     Arguments:
         found: what `collect` found.
         report: called with each outcome as it comes.
+        among: where theorems that are cited are looked for first; then among dynamem's own.
         budget_s: seconds for all of them. In the main thread a proof that runs when it is spent is stopped.
     """
     outcomes: list[Outcome] = []
     waiting = list(found)
     end = float("inf") if budget_s is None else time.monotonic() + budget_s
-    while len(outcomes) < len(waiting):
-        one, left = waiting[len(outcomes)], end - time.monotonic()
+    while waiting:
+        one, left = waiting[0], end - time.monotonic()
         try:
             with _alarm(left):
                 outcome = one.prove() if left > 0 else _stopped(one, f"the {budget_s:g} s for all theorems were spent")
         except KeyboardInterrupt:
-            return outcomes + [_stopped(other, STOPPED) for other in waiting[len(outcomes) :]]
+            return outcomes + [_stopped(other, STOPPED) for other in waiting]
         outcomes.append(outcome)
         report(outcome)
-        waiting += _lemmas(outcome, {other.name for other in waiting})
+        waiting = waiting[1:]
+        known = {other.name for other in (*outcomes, *waiting)}
+        waiting += [cited for name in _cited(outcome) if name not in known for cited in _named(name, among)]
     return _resting(outcomes, report)
 
 
-def _lemmas(one: Outcome, tried: set[str]) -> list[Found]:
-    """The library's theorems that a theorem cites and that nobody has tried."""
-    names = [name for name in _cited(one) if name not in tried]
-    return [other for other in collect([library()]) if other.name in names] if names else []
+def _named(name: str, among: Sequence[Found]) -> list[Found]:
+    """The theorems of this name, none if nobody states it."""
+    return [one for one in among if one.name == name] or [own()[name] for _ in (0,) if name in own()]
 
 
 def _resting(outcomes: list[Outcome], report: Callable[[Outcome], None]) -> list[Outcome]:
@@ -111,7 +131,7 @@ def _unsupported(one: Outcome, outcomes: Sequence[Outcome]) -> str:
         if name in bad:
             return f"rests on {name}, which is {bad[name]}"
         if name not in cites:
-            return f"rests on {name}, which was not tried here and is none of dynamem's theorems"
+            return f"rests on {name}, which is no theorem of these files and none of dynamem's"
     reached: set[str] = set()
     waiting = _cited(one)
     while waiting:
@@ -123,12 +143,15 @@ def _unsupported(one: Outcome, outcomes: Sequence[Outcome]) -> str:
 
 
 def _cited(one: Outcome) -> list[str]:
-    return [step.name for step in one.steps if step.kind == "cited"]
+    return list(dict.fromkeys(step.name for step in one.steps if step.kind == "cited"))
 
 
 def prove_named(names: Sequence[str]) -> dict[str, Outcome]:
     """Outcomes of dynamem's own theorems of these names, and of those that they cite."""
-    return {one.name: one for one in prove([one for one in collect([library()]) if one.name in names])}
+    outcomes = prove([own()[name] for name in dict.fromkeys(names) if name in own()])
+    if any(one.reason == STOPPED for one in outcomes):
+        raise KeyboardInterrupt
+    return {one.name: one for one in outcomes}
 
 
 @contextmanager
@@ -174,7 +197,9 @@ def _files(place: Path) -> Iterator[Path]:
 def _of(file: Path) -> list[Found]:
     try:
         module = _imported(file)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a file raises is that file's row
         return [Found(file, None, cut(f"{type(error).__name__}: {error}"))]
     theorems = [value for value in vars(module).values() if isinstance(value, Theorem)]
     own = list({id(one): one for one in theorems if one.argue.__module__ == module.__name__}.values())

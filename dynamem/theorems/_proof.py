@@ -11,9 +11,10 @@ from .._errors import DynamemError
 from ..programs import rational
 from ._field import Field
 from ._signs import Sign
+from ._symbols import Region
 
 
-Kind = Literal["symbolic", "numerical", "witness", "cited"]
+Kind = Literal["symbolic", "numerical", "witness", "cited", "region"]
 DIGITS = 40
 TRIES = 3
 
@@ -39,10 +40,20 @@ class Proof:
     """Collects the steps of a proof; a step that does not hold ends it."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self.open: list[str] = []
+        self._steps: list[Step] = []
+        self._open: list[str] = []
         self.fault: NotProvedError | None = None
         """The first step that did not hold: it counts also where the proof's code goes on."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The evidence so far."""
+        return tuple(self._steps)
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The parts that are said to be open."""
+        return tuple(self._open)
 
     def zero(self, name: str, *expressions: Any) -> None:
         """Each expression (or entry of an array) is identically zero, wherever it is defined."""
@@ -53,7 +64,7 @@ class Proof:
         for entry in entries:
             if not Field([entry]).is_zero(entry):
                 raise self._refused(name, entry)
-        self.steps.append(Step("symbolic", name))
+        self._add("symbolic", name)
 
     def falls(self, name: str, rate: sympy.Expr, parts: Iterable[Sign]) -> None:
         """``rate <= 0``: it is identically minus a sum of parts that are non-negative, each for a reason it names."""
@@ -73,11 +84,20 @@ class Proof:
         if not fact:
             msg = f"{name}: does not hold"
             raise self._stopped(msg, refuted=True)
-        self.steps.append(Step("symbolic", name))
+        self._add("symbolic", name)
 
     def cites(self, *lemmas: str) -> None:
-        """Lemmas, proved in files of their own, that the proof rests on."""
-        self.steps.extend(Step("cited", lemma) for lemma in lemmas)
+        """Lemmas, proved in files of their own, that the proof rests on: they are proved with it."""
+        for lemma in lemmas:
+            self._add("cited", lemma)
+
+    def region(self, bounds: dict[sympy.Symbol, tuple[float, float]]) -> Region:
+        """Bounds of symbols for `traced`, where the code branches: what is shown of it then, is shown there.
+
+        They stand in the evidence and with the method, so that no proof is narrower than it says.
+        """
+        self._add("region", ", ".join(f"{name} in [{low:g}, {high:g}]" for name, (low, high) in bounds.items()))
+        return Region(dict(bounds))
 
     def close(self, name: str, left: Any, right: Any, tolerance: float = 1e-9) -> None:
         """The running code gives the same numbers, to ``tolerance`` relative to the larger of the two and 1."""
@@ -90,7 +110,7 @@ class Proof:
         if not worst <= tolerance:
             msg = f"{name}: numbers differ by {worst:.2e} (at most {tolerance:.0e} expected)"
             raise self._stopped(msg, refuted=True)
-        self.steps.append(Step("numerical", name, f"{worst:.1e}"))
+        self._add("numerical", name, f"{worst:.1e}")
 
     def below(self, name: str, values: Any, bound: Any = 0.0, tolerance: float = 1e-9) -> None:
         """The running code never gives more than ``bound``, beyond ``tolerance``."""
@@ -98,7 +118,7 @@ class Proof:
         if not excess <= tolerance:
             msg = f"{name}: exceeded by {excess:.3e}"
             raise self._stopped(msg, refuted=True)
-        self.steps.append(Step("numerical", name, f"{excess:.1e}"))
+        self._add("numerical", name, f"{excess:.1e}")
 
     def witness(self, name: str, value: Any, above: float = 0.0) -> None:
         """Without the hypothesis the statement fails: a value of the running code that is greater than ``above``."""
@@ -106,11 +126,17 @@ class Proof:
         if not value > above:
             msg = f"{name}: {value:.6g} is not above {above:g}, so that the hypothesis is not shown to be needed"
             raise self._stopped(msg, refuted=True)
-        self.steps.append(Step("witness", name, f"{value:.6g}"))
+        self._add("witness", name, f"{value:.6g}")
 
     def leaves_open(self, what: str) -> None:
         """A part of the statement that is not proved: the theorem is then `undecided`, whatever else holds."""
-        self.open.append(what)
+        self._open.append(str(what))
+
+    def _add(self, kind: Kind, name: str, detail: str = "") -> None:
+        if not isinstance(name, str):
+            msg = f"name={name!r:.60}: a step of a proof needs a text here"
+            raise TypeError(msg)
+        self._steps.append(Step(kind, name, detail))
 
     def _refused(self, name: str, entry: sympy.Expr) -> NotProvedError:
         found = _value_somewhere(entry)

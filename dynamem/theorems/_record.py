@@ -55,6 +55,17 @@ class Theorem:
     domain: str
     argue: Callable[..., None]
 
+    def __post_init__(self) -> None:
+        for word, text in (("name", self.name), ("title", self.title), ("domain", self.domain)):
+            if not isinstance(text, str) or not text.strip():
+                msg = f"{word}={text!r}: a theorem needs a text here"
+                raise InputError(msg)
+        if not callable(self.argue) or not inspect.signature(self.argue).parameters:
+            msg = (
+                f"argue={self.argue!r}: a theorem is a function of a Proof, with the statement's constants as keywords"
+            )
+            raise InputError(msg)
+
     @property
     def constants(self) -> dict[str, Any]:
         """The constants of the statement, by name."""
@@ -75,16 +86,14 @@ class Theorem:
             status, reason = "undecided", f"stopped ({type(error).__name__}) after {len(proof.steps)} steps"
             if isinstance(error, KeyboardInterrupt):
                 raise
-        except (Exception, SystemExit, GeneratorExit) as error:  # an exit within a proof is no success
+        except BaseException as error:  # an exit within a proof is no success, and no end of the other proofs
             status, reason = "failed", cut(f"{type(error).__name__}: {error}")
         if status == "proved" and proof.open:
             status, reason = "undecided", "; ".join(proof.open)
         if status == "proved" and not any(step.kind == "symbolic" for step in proof.steps):
             status, reason = "undecided", "numbers only, nothing was shown symbolically"
         seconds = time.perf_counter() - start
-        return Outcome(
-            self.name, self.title, status, self.domain, _method(proof), seconds, cut(reason), tuple(proof.steps)
-        )
+        return Outcome(self.name, self.title, status, self.domain, _method(proof), seconds, cut(reason), proof.steps)
 
 
 def cut(text: str) -> str:
@@ -96,7 +105,8 @@ def cut(text: str) -> str:
 def _method(proof: Proof) -> str:
     words = {"symbolic": "symbolic", "numerical": "numerical", "witness": "witnesses", "cited": "lemmas"}
     counts = {word: sum(step.kind == kind for step in proof.steps) for kind, word in words.items()}
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    regions = dict.fromkeys(f"where {step.name}" for step in proof.steps if step.kind == "region")
+    return ", ".join([*(f"{count} {word}" for word, count in counts.items() if count), *regions])
 
 
 def theorem(name: str, title: str, *, domain: str) -> Callable[[Callable[..., None]], Theorem]:
@@ -110,15 +120,4 @@ def theorem(name: str, title: str, *, domain: str) -> Callable[[Callable[..., No
     Raises:
         InputError: a text is empty, or the function takes no `Proof`.
     """
-    for word, text in (("name", name), ("title", title), ("domain", domain)):
-        if not isinstance(text, str) or not text.strip():
-            msg = f"{word}={text!r}: a theorem needs a text here"
-            raise InputError(msg)
-
-    def made(argue: Callable[..., None]) -> Theorem:
-        if not callable(argue) or not inspect.signature(argue).parameters:
-            msg = f"argue={argue!r}: a theorem is a function of a Proof, with the statement's constants as keywords"
-            raise InputError(msg)
-        return Theorem(name, title, domain, argue)
-
-    return made
+    return lambda argue: Theorem(name, title, domain, argue)

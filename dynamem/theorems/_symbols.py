@@ -1,5 +1,6 @@
 """Symbols in arrays, and what the code computes of them."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,13 @@ from ..programs import symbolic, translate
 
 Expressions = Any
 """A NumPy array of SymPy expressions, or one expression."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """Bounds of symbols; made by `Proof.region`, which puts them into the evidence."""
+
+    bounds: dict[sympy.Symbol, tuple[float, float]]
 
 
 def symbols(name: str, *shape: int, positive: bool = False, nonnegative: bool = False) -> Expressions:
@@ -31,7 +39,7 @@ def dot(left: Expressions, right: Expressions) -> sympy.Expr:
     return sympy.Add(*(a * b for a, b in zip(np.ravel(left), np.ravel(right), strict=True)))
 
 
-def traced(function: Callable, *args: Expressions, within: dict[Any, tuple[float, float]] | None = None) -> Any:
+def traced(function: Callable, *args: Expressions, within: Region | None = None) -> Any:
     """What ``function`` computes of arrays of expressions, as expressions.
 
     The jaxpr of ``function`` in float64 is read as a program of real arithmetic and run over SymPy's exact numbers.
@@ -39,7 +47,8 @@ def traced(function: Callable, *args: Expressions, within: dict[Any, tuple[float
     Arguments:
         function: of arrays, traceable by JAX; its values are one array or a PyTree of arrays.
         args: arrays (or scalars) of symbols and numbers.
-        within: bounds of symbols where the code branches; the others stand for all floats of their sign.
+        within: bounds of symbols where the code branches; the others, and all without it, stand for all floats of
+            their sign.
 
     Returns:
         The PyTree of the values: an expression for a scalar, an object array otherwise.
@@ -48,12 +57,15 @@ def traced(function: Callable, *args: Expressions, within: dict[Any, tuple[float
         UnknownPrimitive: the code uses a primitive that has no rule.
         TranslationError: expressions and code differ at a point.
     """
+    if not isinstance(within, Region | None):
+        msg = f"within={within!r:.60}: bounds are made by `proof.region`, so that the evidence names them"
+        raise TypeError(msg)
     arrays = [np.asarray(arg, object) for arg in args]
     shapes = [array.shape for array in arrays]
     values = jax.eval_shape(function, *(jax.ShapeDtypeStruct(shape, jnp.float64) for shape in shapes))
     leaves, tree = jax.tree.flatten(values)
     lines = [[sympy.Integer(e) if isinstance(e, int) else e for e in array.reshape(-1)] for array in arrays]
-    outputs = symbolic(translate(function, *shapes), lines, within)
+    outputs = symbolic(translate(function, *shapes), lines, within and within.bounds)
     made = [_shaped(line, leaf.shape) for line, leaf in zip(outputs, leaves, strict=True)]
     return jax.tree.unflatten(tree, made)
 
