@@ -49,7 +49,7 @@ def path(xi, u, schedule=None):
 
 
 def ledger(y, to, mean, s2, later, kl, relative, *, half=HALF, annealing=1, reweighting=1):
-    """``V+ - V`` of a step from ``y`` to ``to``, ``s^2`` to ``later``: shown of the code in D11, which cites rest on."""
+    """``V+ - V`` of a step from ``y`` to ``to``, ``s^2`` to ``later``: of the code by D11, for those that cite it."""
     pull = half * (dot(to - mean, to - mean) - dot(y - mean, y - mean))
     return pull - annealing * (s2 - later) * kl - reweighting * later * relative
 

@@ -50,8 +50,8 @@ def settles_after(w, x):
 @theorem(
     "A6",
     "Hopfield 1982: asynchronous updates descend if W = W^T, W_ii >= 0; synchronous ones descend Goles' energy",
-    domain="all symmetric W at D = 3, for Goles' a unit at a time; JAX functions written in the proof, one flip through "
-    "dynamem.Map",
+    domain="all symmetric W at D = 3, for Goles' a unit at a time; JAX functions written in the proof, one flip "
+    "through dynamem.Map",
 )
 def binary(proof, *, half=2, swap=1):
     upper, x, to = symbols("w", D, D), symbols("x", D), symbols("to")
@@ -84,8 +84,8 @@ def numbers(proof):
     proof.below("cycles of at most 2, all states", [settles_after(w, x) for x in states], 2)
     proof.below("one flip at a time, all states", np.array([single(w, x) for x in states]))
     pair, turn = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.0, 1.0], [-1.0, 0.0]])
-    proof.witness("synchronous updates may 2-cycle", settles_after(pair, np.array([1.0, -1.0])), 1)
-    proof.witness("W not symmetric: a longer cycle", settles_after(turn, np.ones(2)), 2)
+    proof.witness("synchronous updates may 2-cycle", settles_after(pair, np.array([1.0, -1.0])), 1.0)
+    proof.witness("W not symmetric: a longer cycle", settles_after(turn, np.ones(2)), 2.0)
     proof.witness("W_ii < 0: one flip raises E", single(np.array([[-3.0, 1.0], [1.0, 0.0]]), np.array([1.0, 1.0])))
     turning = np.array([[0.0, 1.0], [-3.0, 0.0]])
     proof.witness(

@@ -3,7 +3,8 @@ r"""D4: the free energy falls along every probability flow.
     V = -s^2 log sum_i u_i exp(-|y - xi_i|^2/2 s^2),    dV/dlam = -|y - m|^2 - 2 s^2 KL(w || u) <= 0.
 
 For any N and D with posterior averages: ``d log Z = E dh`` for ``h = -d/2 s^2``, and ``E (y - xi) = y - m``. By D1 the
-flow is the same one for every linear-Gaussian path.
+flow is the same one for every linear-Gaussian path. With another power of s, ``s^{2a} (-log Z)`` for ``a < 1``,
+or with a rising gauge ``b(lam)`` added, the energy rises midway between two patterns.
 """
 
 import jax
@@ -70,6 +71,20 @@ def numbers(proof, factor):
     cold = over(lambda xi, u, lam, y: dm.FreeEnergy(path(xi, u))(lam + 12.0, y), xi, u, lam, y)
     nearest = 0.5 * ((y[:, None] - xi) ** 2).sum(axis=2).min(axis=1)
     proof.close("V -> half the least squared distance", cold, nearest, 1e-6)
+    rises = jax.vmap(other_energies)(jnp.asarray([0.9, 1.0]), jnp.asarray([0.0, 0.1]))
+    proof.witness("s^1.8 in place of s^2", rises[0])
+    proof.witness("V + 0.1 lam", rises[1])
+
+
+def other_energies(power, gauge):
+    """The rate of ``s^{2 power} (-log Z) + gauge lam`` midway between two patterns at ``s = 1``."""
+    where = path(jnp.asarray([[1.0], [-1.0]]), jnp.full(2, 0.5))
+    energy = dm.FreeEnergy(where)
+
+    def other(t, y):
+        return jnp.exp(2 * (1 - power) * t) * energy(t, y) + gauge * t
+
+    return dm.generator(other, dm.ProbabilityFlow(where))(0.0, jnp.zeros(1)).total
 
 
 main = restoring_energy.prove

@@ -23,13 +23,14 @@ from dynamem.theorems import square, symbols, theorem, traced
 ZETA = symbols("zeta", nonnegative=True)
 
 
-def own_density(xi, u, zeta, lam, y):
-    """``p'/p + div b + b.grad log p - nu lap p/p``, with the drift and noise of the code."""
+def own_density(xi, u, zeta, lam, y, churn=None):
+    """``p'/p + div b + b.grad log p - nu lap p/p``, with the drift of the code and its noise, or that of ``churn``."""
     where = path(xi, u)
     energy, flow = dm.DensityEnergy(where), dm.ReverseSDE(where, zeta)
+    noisy = flow if churn is None else dm.ReverseSDE(where, churn)
     time, slope = jax.grad(energy, argnums=(0, 1))(lam, y)
     spread = jnp.trace(jax.jacfwd(lambda z: flow.drift(lam, z, None))(y))
-    nu = 0.5 * flow.noise(lam, y) ** 2
+    nu = 0.5 * noisy.noise(lam, y) ** 2
     curvature = slope @ slope - energy.laplacian(lam, y)
     return -time + spread - flow.drift(lam, y, None) @ slope - nu * curvature, nu
 
@@ -61,12 +62,14 @@ def distributions(proof, *, factor=1):
 
 
 def numbers(proof):
-    """The running code, and another drift, of which the density is no solution."""
+    """The running code, and another noise, of which the density is no solution: KL to it need not fall."""
     xi, u, y, lam = draws()
     residual, _ = over(lambda xi, u, lam, y: own_density(xi, u, 0.7, lam, y), xi, u, lam, y)
     proof.close("64 draws", residual, np.zeros_like(residual), 1e-7)
     smooth, _ = over(lambda xi, u, lam, y: own_density(xi, u, 0.7, lam - 1.0, 1.1 * y), xi, u, lam, y)
     proof.close("other states", smooth, np.zeros_like(smooth), 1e-7)
+    wrong, _ = over(lambda xi, u, lam, y: own_density(xi, u, 0.7, lam, y, 0.0), xi, u, lam, y)
+    proof.witness("p has to solve the equation: the drift of churn 0.7 without its noise", np.abs(wrong).max())
 
 
 main = distributions.prove

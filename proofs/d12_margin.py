@@ -26,7 +26,8 @@ def step(lam, h, y, other):
 @theorem(
     "D12",
     "A step y+ = rho y + (1-rho) m' with |m'-m|^2 <= |y-m|^2 + 2 s^2 KL never raises V",
-    domain="all N, D, weights, steps and m' (by D11; vectors written at D = 2); DDIM's step with any m' traced at D = 2",
+    domain="all N, D, weights, steps and m' (by D11; vectors written at D = 2); DDIM's step with any m' traced at "
+    "D = 2",
 )
 def margin(proof, *, factor=2, half=2):
     proof.cites("D11")

@@ -7,7 +7,9 @@ tangents,
     V+ <= V + |y+-m|^2/2 - |r|^2/2,   V1 <= V - (1-rho1^2)|r|^2/2,   V+ <= V1 + |y+-m1|^2/2 - |y1-m1|^2/2.
 
 The first with weight ``1 - theta`` and the last two with ``theta`` show it for ``0 <= theta <= 1``, ``rho <= rho1 <=
-1`` (midpoint, exponential Heun). The last two alone, for ``rho1 = rho``, leave
+1``. Such are DPM-Solver++(2S) (Lu et al. 2022, arXiv 2211.01095, algorithm 1), ``rho1 = e^{-r h}``, ``theta = 1/2r``,
+for 1/2 <= r <= 1, the exponential midpoint being ``r = 1/2``; and exponential Heun (ETD2RK, Cox & Matthews 2002),
+``rho1 = rho = e^{-h}``, ``theta = (e^{-h} - 1 + h)/(h (1 - e^{-h}))``. The last two alone, for ``rho1 = rho``, leave
 
     -(1-rho^2)|r|^2/2 + rho (1-rho) theta r.delta - (1-rho) theta (2 - (1-rho) theta)|delta|^2/2,
 
@@ -16,16 +18,18 @@ which is never positive for ``theta <= 2(1 + rho)``: EDM's Heun has ``theta = 1/
 solvers are not treated.
 """
 
+import diffrax as dfx
 import jax.numpy as jnp
 import numpy as np
 import sympy
-from _posterior import LAM, XI, D, U, Y, draws, over, path
+from _posterior import LAM, PRIOR, XI, D, Y, draws, over, path
 
 import dynamem as dm
-from dynamem.theorems import square, symbols, theorem, traced
+from dynamem.theorems import log_gap, product, square, symbols, theorem, traced
 
 
 R, DELTA = symbols("r", D), symbols("delta", D)
+PAIR = XI[:2], PRIOR[:2] / sum(PRIOR[:2])
 NEAR, FAR, PART = (symbols(name, nonnegative=True) for name in ("near", "far", "part"))
 
 
@@ -41,6 +45,28 @@ def tangents(rho, rho1, gained):
     return direct, around
 
 
+def ddim(where, lam, h, y):
+    """A step of the code's DDIM."""
+    return dm.DDIM().step(dm.ProbabilityFlow(where).terms(), lam, lam + h, y, None, None, False)[0]
+
+
+def two_stage(xi, u, lam, h, r, y):
+    """DPM-Solver++(2S) by the code's DDIM and denoiser; with both denoisers."""
+    where = path(xi, u)
+    mean = where.law.denoise(y, jnp.exp(-lam))
+    later = where.law.denoise(ddim(where, lam, r * h, y), jnp.exp(-lam - r * h))
+    mixed = (1 - 1 / (2 * r)) * mean + later / (2 * r)
+    return jnp.exp(-h) * y - jnp.expm1(-h) * mixed, mean, later
+
+
+def exponential_heun(xi, u, lam, h, y):
+    """ETD2RK of ``y' = -y + m``: DDIM, and then ``m`` taken linear in ``lam`` between the two; with both."""
+    where = path(xi, u)
+    euler, mean = ddim(where, lam, h, y), where.law.denoise(y, jnp.exp(-lam))
+    later = where.law.denoise(euler, jnp.exp(-lam - h))
+    return euler + (jnp.exp(-h) - 1 + h) / h * (later - mean), mean, later
+
+
 def heun(xi, u, lam, h, y):
     """EDM's Heun step (Karras et al. 2022, algorithm 1) from the drift of the code; ``s`` is the time."""
     where = path(xi, u)
@@ -54,12 +80,12 @@ def heun(xi, u, lam, h, y):
 
 @theorem(
     "D13",
-    "Second-order steps: midpoint and exponential Heun are energy-stable; EDM's Heun is for s+/s >= (sqrt 2 - 1)/2",
-    domain="all N, D, weights and steps (by D11; vectors written at D = 2); the form of EDM's Heun traced at N = 3, "
-    "D = 2, midpoint and exponential Heun taken as the forms with 0 <= theta <= 1",
+    "Second-order steps: exponential midpoint and Heun are energy-stable; EDM's Heun is for s+/s >= (sqrt 2 - 1)/2",
+    domain="all N, D, weights and steps (by D11; vectors written at D = 2); the forms of DPM-Solver++(2S), 1/2 <= r <= "
+    "1, of ETD2RK and of EDM's Heun, written in the proof on the code's DDIM, flow and denoiser, traced at N = D = 2",
 )
 def second_order(proof, *, one=1, two=2):
-    proof.cites("D11")
+    proof.cites("L1", "D11")
     rho = NEAR / (1 + NEAR)  # in [0, 1)
     rho1 = (rho + FAR) / (1 + FAR)  # in [rho, 1)
     theta = PART / (1 + PART)  # in [0, 1)
@@ -68,8 +94,22 @@ def second_order(proof, *, one=1, two=2):
     weights = sympy.factor((rho1 - rho**2) / 2), sympy.factor((1 - rho1) / 2)
     parts = [square(R - theta * DELTA, weights[0]), square(R, weights[1]), square(DELTA, theta**2 * weights[1])]
     proof.falls("0 <= theta <= 1, rho <= rho1 <= 1", bound, parts)
+    forms(proof)
     edm(proof, two)
     numbers(proof)
+
+
+def forms(proof):
+    """Two-stage steps of the code have this form with ``theta <= 1``."""
+    h, r = symbols("h", positive=True), symbols("r", positive=True)
+    rho = sympy.exp(-h)
+    made, mean, later = traced(two_stage, *PAIR, LAM, h, r, Y)
+    proof.zero("DPM-Solver++(2S): theta = 1/2r", made - mean - rho * (Y - mean) - (1 - rho) * (later - mean) / (2 * r))
+    proof.falls("theta <= 1 for r >= 1/2", 1 / (1 + NEAR) - 1, [product(NEAR / (1 + NEAR))])  # 2r = 1 + near
+    made, mean, later = traced(exponential_heun, *PAIR, LAM, h, Y)
+    theta = (rho - 1 + h) / (h * (1 - rho))
+    proof.zero("exponential Heun's theta", made - mean - rho * (Y - mean) - (1 - rho) * theta * (later - mean))
+    proof.falls("theta <= 1: h (1 - rho)(theta - 1)", rho - 1 + h - h * (1 - rho), [log_gap(sympy.exp(h), rho)])
 
 
 def edm(proof, two):
@@ -84,7 +124,7 @@ def edm(proof, two):
     parts = [square(R - share * DELTA, sympy.factor(1 - rho**2) / 2), square(DELTA, left / 2)]
     proof.falls("rho1 = rho, 0 < theta <= 2(1 + rho)", around, parts)
     h = symbols("h", positive=True)
-    made, mean, later = traced(heun, XI, U, LAM, h, Y)
+    made, mean, later = traced(heun, *PAIR, LAM, h, Y)
     ratio = sympy.exp(-h)
     step = mean + ratio * (Y - mean) + (1 - ratio) * (later - mean) / (two * ratio)
     proof.zero("EDM's Heun has theta = 1/(2 rho)", made - step)
@@ -93,8 +133,17 @@ def edm(proof, two):
 
 
 def numbers(proof):
-    """EDM's Heun on the running code at ``rho = 0.2072`` and, between two patterns, at 0.195."""
+    """Steps on the running code; EDM's Heun at ``rho = 0.2072`` and, between two patterns, at 0.195."""
     xi, u, y, lam = draws(512)
+    proof.close("EDM's Heun is Diffrax's Heun in t", *over(with_diffrax, xi, u, y))
+    midpoint = lambda xi, u, lam, h, y: two_stage(xi, u, lam, h, 0.5, y)  # noqa: E731
+    for name, solver in (("midpoint", midpoint), ("Heun", exponential_heun)):
+        for h in (0.5, 5.0):
+            before, after = over(lambda *a, h=h, solver=solver: values(*a, h, solver), xi, u, y, lam)
+            proof.below(f"exponential {name}, h = {h}, 512 draws", after - before)
+    early = lambda xi, u, lam, h, y: two_stage(xi, u, lam, h, 0.05, y)  # noqa: E731
+    before, after = over(lambda *a: values(*a, 2.0, early), xi, u, y, lam)
+    proof.witness("theta = 10: DPM-Solver++(2S) with r = 0.05 raises V", (after - before).max())
     before, after = over(lambda *a: values(*a, -jnp.log(0.2072)), xi, u, y, lam)
     proof.below("rho = 0.2072, 512 draws", after - before)
     s2, weight = 1e-5, 0.505
@@ -104,10 +153,18 @@ def numbers(proof):
     proof.witness("EDM's Heun at rho = 0.195 raises V", after - before)
 
 
-def values(xi, u, y, lam, h):
-    """V before and after a Heun step."""
+def values(xi, u, y, lam, h, solver=heun):
+    """V before and after a step."""
     energy = dm.FreeEnergy(path(xi, u))
-    return energy(lam, y), energy(lam + h, heun(xi, u, lam, h, y)[0])
+    return energy(lam, y), energy(lam + h, solver(xi, u, lam, h, y)[0])
+
+
+def with_diffrax(xi, u, y):
+    """The step of this file and of Diffrax on the path of EDM, ``sigma = t``, from 0.9 to 0.4."""
+    terms = dm.ProbabilityFlow(path(xi, u, dm.EDM(1.0)), clock="tau").terms()
+    solver, times = dfx.Heun(), (1 - 0.9, 1 - 0.4)
+    made = solver.step(terms, *times, y, None, solver.init(terms, *times, y, None), False)[0]
+    return made, heun(xi, u, -jnp.log(0.9), jnp.log(0.9 / 0.4), y)[0]
 
 
 main = second_order.prove

@@ -29,8 +29,8 @@ def values(xi, u, lam, y):
 @theorem(
     "D16",
     "min d/2 <= V <= min(d_i/2 + s^2 log 1/u_i); V/s^2 never falls; E V = s^2 (D/2 + I); trajectories part slowly",
-    domain="all N, D (bounds written at N = 3, Popoviciu at N = 4); the traced code at N = 3, D = 2; Gronwall and "
-    "the entropy of a Gaussian cited",
+    domain="bounds: all N, D, a pattern at a time (written at N = 3, Popoviciu at N = 4); the traced code at N = 3, "
+    "D = 2; Gronwall and, for E V, the entropy of a Gaussian are quoted, not proved",
 )
 def bounds(proof, *, quarter=4, half=2):
     proof.cites("L1")
@@ -92,6 +92,11 @@ def numbers(proof):
     rates = np.linalg.eigvalsh(jacobian)
     proof.below("no Jacobian above diam^2/4 s^2 - 1", rates[:, -1], diam2 / (4 * s2) - 1)
     proof.below("none below -1", -rates[:, 0], 1.0)
+    proof.witness("without s^2 log 1/u_i it is no upper bound", (value - 0.5 * d.min(axis=1)).max())
+    pair, state = jnp.asarray([[1.0], [-1.0]]), jnp.zeros(1)
+    half = jnp.full(2, 0.5)
+    middle = float(values(pair, half, jnp.zeros(()), state)[3][0, 0])  # diam = 2, s = 1
+    proof.close("Popoviciu is sharp, midway between two patterns", middle, 2.0**2 / 4 - 1)
 
 
 main = bounds.prove

@@ -12,18 +12,28 @@ y)``. Uniform prior, ``r = Delta/4``: it suffices that ``s^2 <= Delta^2/(4 log 4
 import jax.numpy as jnp
 import numpy as np
 import sympy
-from _posterior import HALF, XI, D, U, Y, draws, over, path, posterior
+from _posterior import HALF, LAM, XI, D, U, Y, draws, over, path, posterior
 
-from dynamem.theorems import dot, product, square, symbols, theorem
+import dynamem as dm
+from dynamem.theorems import dot, product, square, symbols, theorem, traced
 
 
 S2 = symbols("s2", positive=True)
 
 
+def moves(xi, u, lam, h, y):
+    """The denoiser of the code, its flow, and a step of its DDIM."""
+    where = path(xi, u)
+    flow = dm.ProbabilityFlow(where)
+    made = dm.DDIM().step(flow.terms(), lam, lam + h, y, None, None, False)[0]
+    return where.law.denoise(y, jnp.exp(-lam)), flow.drift(lam, y, None), made
+
+
 @theorem(
     "D17",
     "At low noise the ball B(xi_i, r) is absorbing for the flow and for every DDIM; s^2 <= Delta^2/(4 log 4(N-1))",
-    domain="all N, D, weights (written at N = 3, D = 2; the monotone step for all N >= 2)",
+    domain="all weights; inequalities written at N = 3, D = 2, a pattern at a time; the traced denoiser, flow and DDIM "
+    "at N = 3, D = 2; the monotone step for all N >= 2",
 )
 def absorbing(proof, *, two=2, four=4):
     away, apart = Y - XI[0], XI[1] - XI[0]
@@ -36,14 +46,30 @@ def absorbing(proof, *, two=2, four=4):
     proof.falls("d_j - d_i >= Delta (Delta - 2r)", delta * (delta - 2 * r) - gained, [product(2 * extra)])
     w, _ = posterior(Y, S2)
     mean = w @ XI
+    running(proof, mean)
     proof.zero("m - xi_i", mean - XI[0] - sum(w[j] * (XI[j] - XI[0]) for j in (1, 2)))
     d = [dot(Y - row, Y - row) for row in XI]
     proof.zero("w_j/w_i", w[1] / w[0] - U[1] / U[0] * sympy.exp(-(d[1] - d[0]) / (2 * S2)))
     rest = symbols("p", 2, positive=True)
     proof.falls("w_i <= 1", 1 / (1 + sum(rest)) - 1, [product(sum(rest) / (1 + sum(rest)))])
+    long, short = symbols("a", nonnegative=True), symbols("b", nonnegative=True)  # |v|, |w|; v.w = |v||w| - extra
+    proof.falls(
+        "triangle", (long**2 + short**2 + 2 * (long * short - extra)) - (long + short) ** 2, [product(2 * extra)]
+    )
+    colder = sympy.diff(sympy.exp(-long * r), r)  # r as 1/2s^2
+    proof.falls("each part of the sum falls with s", colder, [product(long, sympy.exp(-long * r))])
     inside(proof, r)
     uniform(proof, four)
     numbers(proof)
+
+
+def running(proof, mean):
+    """The code's denoiser is this ``m``, its flow ``m - y`` and its DDIM a step of that towards it."""
+    h, s2 = symbols("h", positive=True), sympy.exp(-2 * LAM)
+    denoised, drift, made = traced(moves, XI, U, LAM, h, Y)
+    proof.zero("m of the code", denoised - [one.xreplace({S2: s2}) for one in mean])
+    proof.zero("its flow", drift - denoised + Y)
+    proof.zero("its DDIM", made - Y - (1 - sympy.exp(-h)) * (denoised - Y))
 
 
 def inside(proof, r):

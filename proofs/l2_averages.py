@@ -1,8 +1,12 @@
 r"""L2: derivatives of posterior averages, for any number of patterns.
 
-With ``w_i = u_i exp(h_i)/Z``:  ``d log Z = E dh``  and  ``d E f = E df + E f dh - E f E dh``.
+With ``w_i = u_i exp(h_i)/Z``:  ``d log Z = E dh``  and  ``d E f = E df + E f dh - E f E dh``. No hypothesis but that
+the weights move by ``h``: with fixed prior weights ``u`` in their place the covariance is missing.
 """
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import sympy
 
 from dynamem.theorems import symbols, theorem
@@ -37,6 +41,21 @@ def averages(proof, *, sign=1):
     rest = slope - parts[0] - parts[1] + sign * parts[2] * parts[3]
     split = {one: a + b for one, a, b in _sums_of_sums(names, f, f_dot, h_dot, total)}
     proof.zero("d E f", rest.xreplace(split))
+    numbers(proof)
+
+
+def numbers(proof):
+    """Automatic differentiation of five weights, and the covariance that a fixed average lacks."""
+    u, h, h_dot, f, f_dot = jnp.asarray(np.random.default_rng(0).uniform(0.1, 2.0, size=(5, 5)))
+
+    def average(h, f):
+        return jax.nn.softmax(jnp.log(u) + h) @ f
+
+    made = jax.jvp(average, (h, f), (h_dot, f_dot))[1]
+    mean = lambda one: average(h, one)  # noqa: E731
+    covariance = mean(f * h_dot) - mean(f) * mean(h_dot)
+    proof.close("d E f, automatic differentiation", made, mean(f_dot) + covariance)
+    proof.witness("weights that move: E df alone is not d E f", abs(made - mean(f_dot)))
 
 
 def _sums_of_sums(names, f, f_dot, h_dot, total):
