@@ -114,16 +114,18 @@ def test_a_file_that_fails_leaves_the_rest(tmp_path):
     (tmp_path / "f.py").write_text("import sys\nsys.exit(3)\n")
     (tmp_path / "g.py").write_text("raise BaseException('bare')\n")
     write(tmp_path, h="raise BaseException('bare')")
+    (tmp_path / "i.py").write_text("class Mute(BaseException):\n    def __str__(self):\n        1 / 0\nraise Mute\n")
     (tmp_path / "_helper.py").write_text("1/0\n")
     code, rows = command(tmp_path)
     assert code == 1
-    assert {row["name"]: row["status"] for row in rows} == {"A": "proved"} | dict.fromkeys("bcdefgHZ", "failed")
+    assert {row["name"]: row["status"] for row in rows} == {"A": "proved"} | dict.fromkeys("bcdefgHiZ", "failed")
     reasons = {row["name"]: row["reason"] for row in rows}
     assert "ZeroDivisionError" in reasons["b"]
     assert "no_such_module" in reasons["c"]
     assert "no theorem" in reasons["d"]
     assert "SyntaxError" in reasons["e"]
     assert reasons["g"] == reasons["H"] == "BaseException: bare"
+    assert "Mute" in reasons["i"]
 
 
 def test_neighbours_are_imported_from_their_own_folder(tmp_path):

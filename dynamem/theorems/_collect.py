@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .._errors import InputError
-from ._record import Outcome, Theorem, cut
+from ._record import Outcome, Theorem, told
 
 
 STOPPED = "interrupted before it was decided"
@@ -200,7 +200,7 @@ def _of(file: Path) -> list[Found]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a file raises is that file's row
-        return [Found(file, None, cut(f"{type(error).__name__}: {error}"))]
+        return [Found(file, None, told(error))]
     theorems = [value for value in vars(module).values() if isinstance(value, Theorem)]
     own = list({id(one): one for one in theorems if one.argue.__module__ == module.__name__}.values())
     return [Found(file, one) for one in own] or [Found(file, None, "it defines no theorem")]

@@ -87,13 +87,21 @@ class Theorem:
             if isinstance(error, KeyboardInterrupt):
                 raise
         except BaseException as error:  # an exit within a proof is no success, and no end of the other proofs
-            status, reason = "failed", cut(f"{type(error).__name__}: {error}")
+            status, reason = "failed", told(error)
         if status == "proved" and proof.open:
             status, reason = "undecided", "; ".join(proof.open)
         if status == "proved" and not any(step.kind == "symbolic" for step in proof.steps):
             status, reason = "undecided", "numbers only, nothing was shown symbolically"
         seconds = time.perf_counter() - start
         return Outcome(self.name, self.title, status, self.domain, _method(proof), seconds, cut(reason), proof.steps)
+
+
+def told(error: BaseException) -> str:
+    """What was raised, on one line, whatever its own code makes of being asked."""
+    try:
+        return cut(f"{type(error).__name__}: {error}")
+    except Exception:
+        return f"{type(error).__name__}, whose message cannot be read"
 
 
 def cut(text: str) -> str:
