@@ -40,7 +40,13 @@ def test_on_data_with_a_spread_everything_agrees(measured):
     assert len(found) == 10
 
 
-@pytest.mark.parametrize("patterns", [SPREAD[:1], np.repeat(SPREAD[:1], 5, axis=0)], ids=["one", "copies"])
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        pytest.param(SPREAD[:1], id="one", marks=pytest.mark.long),
+        pytest.param(np.repeat(SPREAD[:1], 5, axis=0), id="copies"),
+    ],
+)
 def test_a_single_pattern_exercises_less_and_contradicts_nothing(patterns):
     found = outcomes(*swept(patterns))
     idle = {name for name, outcome in found.items() if outcome == NOT_EXERCISED}
