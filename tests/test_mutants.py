@@ -125,7 +125,7 @@ MUTANTS = [
     ("_ball_runs.py", "made.append(a if fact else b)", "made.append(b if fact else a)"),
     ("_ball_runs.py", "made.append((least([a[0], b[0]]), most([a[1], b[1]])))", "made.append(a)"),
     ("_ball_runs.py", "return outward(low)[0], outward(high)[1]", "return low, high"),
-    ("_ball_runs.py", "low = outward(1 / (1 + sum(((x[1] - own[0])", "low = outward(1 / (1 + sum(((x[0] - own[0])"),
+    ("_ball_runs.py", "zip(rests[::-1], own, strict=True)", "zip(rests, own, strict=True)"),
 ]
 REWRITINGS = [
     ("self.lines.positive[a] or self.lines.square(a)", "True"),
