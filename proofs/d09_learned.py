@@ -60,7 +60,8 @@ def numbers(proof):
     at_margin = over(rates, xi, u, lam, y, mean + radius[:, None] * away)[2]
     proof.below("at the margin", at_margin)
     outward = (y - mean) / np.linalg.norm(y - mean, axis=1, keepdims=True)
-    proof.witness("six times the radius of the margin", over(rates, xi, u, lam, y, mean + 6 * radius[:, None] * outward)[2].max())
+    beyond = over(rates, xi, u, lam, y, mean + 6 * radius[:, None] * outward)[2]
+    proof.witness("six times the radius of the margin", beyond.max())
 
 
 main = learned.prove
