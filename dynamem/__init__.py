@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .diffusion import EDM as EDM
     from .diffusion import VE as VE
     from .diffusion import VP as VP
+    from .diffusion import AbstractDenoiser as AbstractDenoiser
     from .diffusion import AbstractLaw as AbstractLaw
     from .diffusion import AbstractPathEnergy as AbstractPathEnergy
     from .diffusion import AbstractSchedule as AbstractSchedule
@@ -65,7 +66,7 @@ _ROOMS = {
     "kernels": "retrieve Retrieval",
     "energies": "AbstractEnergy AbstractLagrangianEnergy Hopfield DenseMemory LogSumExp",
     "diffusion": "AbstractSchedule VP SubVP VE Cosine EDM FlowMatching AnySchedule "
-    "AbstractLaw Empirical GaussianMixture DiffusionPath "
+    "AbstractDenoiser AbstractLaw Empirical GaussianMixture DiffusionPath "
     "AbstractPathEnergy DensityEnergy HopfieldEnergy FreeEnergy Frozen karras_grid",
     "flows": "AbstractFlow GradientFlow LagrangianFlow Langevin ProbabilityFlow ReverseSDE Map",
     "solvers": "DDIM",

@@ -50,6 +50,10 @@ LAWS = {
 }
 
 
+# Denoisers that are not laws, on D = 3.
+DENOISERS: dict = {}
+
+
 def path(schedule=None, law=None):
     law = dm.Empirical(XI, WEIGHTS) if law is None else law
     return dm.DiffusionPath(dm.VP() if schedule is None else schedule, law)
@@ -122,7 +126,7 @@ SOLVERS = {"DDIM": lambda: dm.DDIM(), "DDIM[1]": lambda: dm.DDIM(1.0)}
 TABLES = {
     dm.AbstractEnergy: [build for build, _ in ENERGIES.values()],
     dm.AbstractSchedule: list(LEAF_SCHEDULES.values()),
-    dm.AbstractLaw: list(LAWS.values()),
+    dm.AbstractDenoiser: [*LAWS.values(), *DENOISERS.values()],
     dm.AbstractFlow: [build for build, _ in FLOWS.values()],
     dfx.AbstractSolver: list(SOLVERS.values()),
 }

@@ -1,5 +1,6 @@
 """Diffusion paths: schedules (alpha, sigma), data laws with exact denoisers, and the energies of a path."""
 
+from ._denoiser import AbstractDenoiser as AbstractDenoiser
 from ._density import DensityEnergy as DensityEnergy
 from ._empirical import Empirical as Empirical
 from ._energy import AbstractPathEnergy as AbstractPathEnergy
@@ -13,8 +14,9 @@ from ._law import AbstractLaw as AbstractLaw
 from ._law import Moments as Moments
 from ._mixture import GaussianMixture as GaussianMixture
 from ._path import DiffusionPath as DiffusionPath
-from ._path import Point as Point
 from ._path import require_clock as require_clock
+from ._point import Point as Point
+from ._point import canonical as canonical
 from ._schedule import AbstractSchedule as AbstractSchedule
 from ._schedule import AnySchedule as AnySchedule
 from ._schedules import EDM as EDM

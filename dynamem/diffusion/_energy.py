@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Scalar
 from .._types import Clock, Time
 from ..energies import AbstractEnergy
 from ..kernels import Tilt
-from ._path import DiffusionPath, Point, require_clock
+from ._path import DiffusionPath, require_clock
+from ._point import Point
 
 
 class AbstractPathEnergy(AbstractEnergy):

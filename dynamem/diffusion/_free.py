@@ -15,7 +15,8 @@ from .._types import Clock
 from .._validate import require_positive
 from ..kernels import Tilt
 from ._energy import AbstractPathEnergy, cancelling, curvature
-from ._path import DiffusionPath, Point
+from ._path import DiffusionPath
+from ._point import Point
 
 
 class FreeEnergy(AbstractPathEnergy):

@@ -9,7 +9,8 @@ from jaxtyping import Scalar
 from .._types import Clock
 from ..kernels import Tilt
 from ._energy import AbstractPathEnergy, cancelling, curvature
-from ._path import DiffusionPath, Point
+from ._path import DiffusionPath
+from ._point import Point
 
 
 class HopfieldEnergy(AbstractPathEnergy):

@@ -9,13 +9,12 @@ the noisy state, and stays finite where ``alpha = 0``. Its log normaliser ``A`` 
 import abc
 from typing import NamedTuple
 
-import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
 from .._types import Time
-from .._validate import require_positive
 from ..kernels import Tilt
+from ._denoiser import AbstractDenoiser
+from ._point import Point, canonical
 
 
 class Moments(NamedTuple):
@@ -27,29 +26,23 @@ class Moments(NamedTuple):
     kl: Scalar
 
 
-class AbstractLaw(eqx.Module):
-    """A measure over patterns whose tilted moments are known exactly."""
+class AbstractLaw(AbstractDenoiser):
+    """A measure over patterns whose tilted moments are known exactly: its posterior mean is the ideal denoiser."""
 
     @abc.abstractmethod
     def tilt(self, eta: Float[Array, " D"], kappa: Scalar) -> Tilt:
         """Log normaliser, mean, trace of the covariance and KL of the law tilted by ``eta`` (D,) and ``kappa``."""
 
-    def denoise(self, y: Float[Array, " D"], s: Time) -> Float[Array, " D"]:
-        """Posterior mean of the pattern given ``y = xi + s eps``: the ideal denoiser, shape (D,)."""
-        return self.tilt(*_natural(y, s)).mean
+    def mean(self, point: Point) -> Float[Array, " D"]:
+        """Posterior mean of the pattern at a point of a path, shape (D,)."""
+        return self.tilt(point.eta, point.kappa).mean
 
     def moments(self, y: Float[Array, " D"], s: Time) -> Moments:
         """``(log_z, mean, trace, kl)`` at state ``y`` (D,) and noise level ``s > 0``.
 
         ``log_z = -(|y - m|^2 + tr C)/(2 s^2) - KL``: three terms of one sign, so that nothing cancels.
         """
-        eta, kappa = _natural(y, s)
-        tilt = self.tilt(eta, kappa)
+        point = canonical(y, s)
+        kappa, tilt = point.kappa, self.tilt(point.eta, point.kappa)
         move = y - tilt.mean
         return Moments(-0.5 * kappa * (move @ move + tilt.trace) - tilt.kl, tilt.mean, tilt.trace, tilt.kl)
-
-
-def _natural(y: Float[Array, " D"], s: Time) -> tuple[Float[Array, " D"], Scalar]:
-    require_positive("s", s)
-    kappa = jnp.asarray(s, y.dtype) ** -2
-    return kappa * y, kappa

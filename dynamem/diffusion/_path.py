@@ -1,4 +1,4 @@
-r"""A path: a schedule and a law. A state of it is located by its clock, time and value.
+r"""A path: a schedule and a law, or a denoiser in its place. A state of it is located by its clock, time and value.
 
 ``clock="lam"``: time is ``lam = -log s`` and the state is ``y = x/alpha``; no schedule enters (every path is the same
 one there). ``clock="tau"``: time is ``tau = 1 - t`` and the state is ``x``. Both clocks increase toward the data.
@@ -6,45 +6,18 @@ one there). ``clock="tau"``: time is ``tau = 1 - t`` and the state is ``x``. Bot
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Scalar
+from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._types import Clock, Time
 from ..kernels import Tilt
+from ._denoiser import AbstractDenoiser
 from ._law import AbstractLaw
+from ._point import Point
 from ._schedule import AbstractSchedule, require_schedule
 
 
 CLOCKS = ("lam", "tau")
-
-
-class Point(eqx.Module):
-    """A state of a path in natural parameters, finite also where ``alpha = 0``.
-
-    Attributes:
-        x: the state on its own clock, shape (D,).
-        scale: ``alpha`` of that clock's state (1 on "lam").
-        noise: its noise scale: ``s`` on "lam", ``sigma`` on "tau".
-    """
-
-    x: Float[Array, " D"]
-    scale: Scalar
-    noise: Scalar
-
-    @property
-    def kappa(self) -> Scalar:
-        """``1/s^2``."""
-        return (self.scale / self.noise) ** 2
-
-    @property
-    def eta(self) -> Float[Array, " D"]:
-        """``y/s^2 = alpha x/sigma^2``, shape (D,)."""
-        return (self.scale / self.noise**2) * self.x
-
-    @property
-    def half_square(self) -> Scalar:
-        """``|y|^2/(2 s^2) = |x|^2/(2 sigma^2)``."""
-        return 0.5 * (self.x @ self.x) / self.noise**2
 
 
 class DiffusionPath(eqx.Module):
@@ -52,11 +25,11 @@ class DiffusionPath(eqx.Module):
 
     Arguments:
         schedule: any `AbstractSchedule`, checked on a grid to be positive and monotone.
-        law: any `AbstractLaw`.
+        law: any `AbstractLaw`; or any `AbstractDenoiser`, which has flows and no energy.
     """
 
     schedule: AbstractSchedule
-    law: AbstractLaw
+    law: AbstractDenoiser
 
     def __check_init__(self) -> None:
         require_schedule(self.schedule)
@@ -71,8 +44,18 @@ class DiffusionPath(eqx.Module):
             x, self.schedule.alpha(noise_time).astype(x.dtype), self.schedule.sigma(noise_time).astype(x.dtype)
         )
 
+    def mean(self, point: Point) -> Float[Array, " D"]:
+        """The denoised state at the point, shape (D,): the posterior mean ``m`` of a law."""
+        return self.law.mean(point)
+
     def tilt(self, point: Point) -> Tilt:
-        """The law tilted by the point: log normaliser, posterior mean, trace, KL."""
+        """The law tilted by the point: log normaliser, posterior mean, trace, KL. A denoiser alone has none."""
+        if not isinstance(self.law, AbstractLaw):
+            msg = (
+                f"law={type(self.law).__name__}: a denoiser has no energy of its own; give the path a law "
+                "(dm.Empirical, dm.GaussianMixture) or follow the free energy along its flow with dm.Tracked"
+            )
+            raise InputError(msg)
         return self.law.tilt(point.eta, point.kappa)
 
 

@@ -20,7 +20,7 @@ class ProbabilityFlow(AbstractODEFlow):
     """The flow that carries noise to data along a path, on either clock.
 
     Arguments:
-        path: schedule and law.
+        path: schedule and law, or a denoiser in its place.
         clock: "lam" (time ``-log s``, state ``y``) or "tau" (time ``1 - t``, state ``x``).
     """
 
@@ -32,7 +32,7 @@ class ProbabilityFlow(AbstractODEFlow):
 
     def drift(self, t: Time, x: Float[Array, " D"], args: PyTree) -> Float[Array, " D"]:
         """``m - y`` on "lam", its image under the schedule on "tau"."""
-        mean = self.path.tilt(self.path.locate(self.clock, t, x)).mean
+        mean = self.path.mean(self.path.locate(self.clock, t, x))
         if self.clock == "lam":
             return mean - x
         schedule, noise_time = self.path.schedule, 1 - t

@@ -23,7 +23,7 @@ class ReverseSDE(AbstractSDEFlow):
     """The reverse-time SDE of a path with churn ``zeta >= 0``, on either clock.
 
     Arguments:
-        path: schedule and law.
+        path: schedule and law, or a denoiser in its place.
         churn: ``zeta``, non-negative.
         clock: "lam" (time ``-log s``, state ``y``) or "tau" (time ``1 - t``, state ``x``).
     """
@@ -38,7 +38,7 @@ class ReverseSDE(AbstractSDEFlow):
 
     def drift(self, t: Time, x: Float[Array, " D"], args: PyTree) -> Float[Array, " D"]:
         """``(1 + zeta)(m - y)`` on "lam", its image under the schedule on "tau"."""
-        mean = self.path.tilt(self.path.locate(self.clock, t, x)).mean
+        mean = self.path.mean(self.path.locate(self.clock, t, x))
         churn = self.churn.astype(x.dtype)
         if self.clock == "lam":
             return (1 + churn) * (mean - x)
