@@ -85,7 +85,19 @@ def test_ruff_allows_printing_only_where_it_is_the_job():
 
 
 ROOMS = [
-    *("cli", "report", "catalog", "rigour", "lyapunov", "theorems", "solvers", "flows", "diffusion", "energies"),
+    *(
+        "cli",
+        "report",
+        "survey",
+        "catalog",
+        "rigour",
+        "lyapunov",
+        "theorems",
+        "solvers",
+        "flows",
+        "diffusion",
+        "energies",
+    ),
     *("algebra", "programs", "kernels"),
     *("_validate", "_types", "_errors"),
 ]

@@ -9,22 +9,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._audit import run_audit as run_audit
     from ._audit_types import Audit as Audit
+    from ._memories import memory as memory
+    from ._names import DYNAMICS as DYNAMICS
     from ._names import system_names as system_names
     from ._options import AuditOptions as AuditOptions
     from ._options import DataSet as DataSet
+    from ._runs import schedule_of as schedule_of
+    from ._runs import starts as starts
     from ._subject import Subject as Subject
     from ._subject import subject as subject
     from ._system import System as System
     from ._system import load_system as load_system
 
 _MODULES = {
+    "DYNAMICS": "_names",
     "Audit": "_audit_types",
     "AuditOptions": "_options",
     "DataSet": "_options",
     "Subject": "_subject",
     "System": "_system",
     "load_system": "_system",
+    "memory": "_memories",
     "run_audit": "_audit",
+    "schedule_of": "_runs",
+    "starts": "_runs",
     "subject": "_subject",
     "system_names": "_names",
 }

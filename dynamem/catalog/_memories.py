@@ -27,11 +27,13 @@ def memory(name: str, patterns: Any, count: int, key: Any) -> System:
     kick = CORRUPTION * jr.normal(noise, (count, patterns.shape[1]), patterns.dtype)
     if name == "log_sum_exp":
         energy = LogSumExp(patterns, 1 / CORRUPTION**2)
-        return System(energy, GradientFlow(energy), patterns[rows] + kick, 0.0, SPAN)
+        return System(energy, GradientFlow(energy), patterns[rows] + kick, 0.0, SPAN, patterns)
     unit = _unit(patterns - jnp.mean(patterns, axis=0, keepdims=True))
     if name == "dense_memory":
         energy = DenseMemory(unit, "rectified", 3)
-        return System(energy, GradientFlow(energy, tangent), _unit(unit[rows] + 0.5 * kick), 0.0, SPAN / len(unit))
+        return System(
+            energy, GradientFlow(energy, tangent), _unit(unit[rows] + 0.5 * kick), 0.0, SPAN / len(unit), unit
+        )
     signs = jnp.where(unit >= 0, 1.0, -1.0).astype(patterns.dtype)[:HEBBIAN]
     energy = Hopfield(2 * signs.T @ signs / signs.shape[1])
     return System(energy, LagrangianFlow(energy), signs[rows % signs.shape[0]] + kick, 0.0, SPAN)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any
 
 import diffrax as dfx
@@ -17,6 +18,7 @@ from ..diffusion import (
     VE,
     VP,
     AbstractLaw,
+    AbstractSchedule,
     AnySchedule,
     Cosine,
     DiffusionPath,
@@ -31,9 +33,16 @@ from ._names import SCHEDULES, STEPS
 from ._size import MOST_STEPS
 
 
-FAMILIES = dict(zip(SCHEDULES, (VP, SubVP, VE, Cosine, EDM, FlowMatching), strict=True))
+FAMILIES: dict[str, Callable[[], AbstractSchedule]] = dict(
+    zip(SCHEDULES, (VP, SubVP, VE, Cosine, EDM, FlowMatching), strict=True)
+)
 RTOL, ATOL = 1e-8, 1e-10
 MOST = max(STEPS) + 2
+
+
+def schedule_of(name: str) -> AbstractSchedule:
+    """The schedule of a name from `dynamem list`, with its default parameters."""
+    return FAMILIES[name]()
 
 
 @dataclasses.dataclass(frozen=True)

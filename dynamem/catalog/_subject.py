@@ -10,16 +10,16 @@ import numpy as np
 
 from .._errors import InputError
 from .._types import EnergyFn
-from ..diffusion import EDM, VE, VP, Cosine, DiffusionPath, Empirical, FlowMatching, SubVP
+from ..diffusion import DiffusionPath, Empirical
 from ..flows import ProbabilityFlow, ReverseSDE
 from ._ledger import CLOCKS, NAMES, Energies
 from ._memories import memory
 from ._names import DYNAMICS
 from ._options import DataSet
+from ._runs import schedule_of
 from ._system import load_system
 
 
-FAMILIES = {"VP": VP, "SubVP": SubVP, "VE": VE, "Cosine": Cosine, "EDM": EDM, "FlowMatching": FlowMatching}
 CHURN = 1.0
 
 
@@ -65,7 +65,7 @@ def subject(name: str, data: DataSet | None, energy: str | None) -> Subject:
         msg = f"energy={energy!r}: choose one of {', '.join(NAMES)}"
         raise InputError(msg)
     weights = None if data.weights is None else jnp.asarray(data.weights)
-    path = DiffusionPath(FAMILIES[schedule](), Empirical(jnp.asarray(data.patterns), weights))
+    path = DiffusionPath(schedule_of(schedule), Empirical(jnp.asarray(data.patterns), weights))
     clock = CLOCKS[chosen]
     found = Energies(path, jnp.asarray(CHURN), jnp.zeros(())).parts()[NAMES.index(chosen)]
     flow = (

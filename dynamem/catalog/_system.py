@@ -11,13 +11,17 @@ import diffrax as dfx
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Num
+from jaxtyping import Array, Float, Num
 
 from .._errors import InputError
 from .._types import EnergyFn
-from .._validate import concrete
+from .._validate import concrete, floats, require_patterns
 from ..flows import AbstractFlow
 from ..lyapunov import dynamics_of
+
+
+def _optional(memories: Any) -> Array | None:
+    return None if memories is None else floats("memories", memories)
 
 
 class System(eqx.Module):
@@ -29,6 +33,7 @@ class System(eqx.Module):
         states: initial states, shape (B, D), finite; float64 where an audit runs (integers are converted).
         t0: start.
         t1: end, later than ``t0``.
+        memories: what should be recalled, shape (N, D); what its own runs end at, if not given.
     """
 
     energy: EnergyFn
@@ -36,12 +41,14 @@ class System(eqx.Module):
     states: Num[Array, "B D"] = eqx.field(converter=jnp.asarray)
     t0: float
     t1: float
+    memories: Float[Array, "N D"] | None = eqx.field(default=None, converter=_optional)
 
     def __check_init__(self) -> None:
         dynamics_of(self.flow)
         if self.states.ndim != 2 or 0 in self.states.shape:
             msg = f"states.shape={self.states.shape!r}: need (B, D), one state a row"
             raise InputError(msg)
+        _require_memories(self.memories, self.states)
         known = concrete(self.states)
         if known is not None and not np.isfinite(known).all():
             bad = int(np.argwhere(~np.isfinite(known))[0, 0])
@@ -50,6 +57,15 @@ class System(eqx.Module):
         if not (math.isfinite(self.t0) and math.isfinite(self.t1) and self.t0 < self.t1):
             msg = f"t0={self.t0!r}, t1={self.t1!r}: need finite times with t0 < t1"
             raise InputError(msg)
+
+
+def _require_memories(memories: Any, states: Any) -> None:
+    if memories is None:
+        return
+    require_patterns("memories", memories)
+    if memories.shape[1] != states.shape[1]:
+        msg = f"memories.shape={memories.shape!r}, states.shape={states.shape!r}: need (N, D) and (B, D)"
+        raise InputError(msg)
 
 
 def load_system(name: str, tell: Callable[[str], None] = lambda _: None) -> System:

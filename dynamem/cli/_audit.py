@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from ._systems import check_names
 
     states = args.states if args.states is not None else QUICK_STATES if args.quick else STATES
-    _check_seed(args.seed)
+    check_seed(args.seed)
     check_names(args.system, system_names())
     data = load(args.data, args.weights, standardise=args.standardise)
     require_states(states, data.patterns.shape[1], args.system or system_names())
@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
     return exit_code((row["verdict"] for row in audit.rows), args.expect)
 
 
-def _check_seed(seed: int) -> None:
+def check_seed(seed: int) -> None:
+    """Refuse a seed that a JAX key does not take."""
     if not 0 <= seed <= MOST_SEED:
         msg = f"seed={seed!r} is out of range; give a number from 0 to {MOST_SEED}"
         raise InputError(msg)

@@ -66,12 +66,29 @@ def audit_table(rows: list[Row], claims: Sequence[Any] = ()) -> str:
     Returns:
         Lines of at most `WIDTH` columns; with colours where standard output is a terminal.
     """
+    parts: list[Any] = []
+    for block in blocks(rows):
+        title = f"{DYNAMICS.get(block.dynamics, block.dynamics)}: {STATEMENTS.get(block.statement, block.statement)}"
+        parts.append(Text(title, style="bold"))
+        for matrix in _matrices(block, page_width()):
+            parts += [matrix, ""]
+    return page_of([*parts, *_legend(rows), *_attention(rows), *_theory(claims, page_width())])
+
+
+def page_width() -> int:
+    """Columns of a text: `WIDTH`, or fewer on a narrower terminal."""
+    if not sys.stdout.isatty():
+        return WIDTH
+    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+
+
+def page_of(parts: Iterable[Any]) -> str:
+    """What Rich makes of tables and texts, one after the other, without trailing blanks."""
     on_terminal = sys.stdout.isatty()
-    width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) if on_terminal else WIDTH
     page = io.StringIO()
     console = Console(
         file=page,
-        width=width,
+        width=page_width(),
         height=25,  # or rich takes a terminal that it knows nothing of to have 80 columns
         force_terminal=on_terminal,
         force_jupyter=False,
@@ -80,13 +97,8 @@ def audit_table(rows: list[Row], claims: Sequence[Any] = ()) -> str:
         highlight=False,
         emoji=False,
     )
-    for block in blocks(rows):
-        title = f"{DYNAMICS.get(block.dynamics, block.dynamics)}: {STATEMENTS.get(block.statement, block.statement)}"
-        console.print(Text(title, style="bold"))
-        for matrix in _matrices(block, width):
-            console.print(matrix, "", sep="\n")
-    for text in (*_legend(rows), *_attention(rows), *_theory(claims, width)):
-        console.print(text)
+    for part in parts:
+        console.print(part)
     return "\n".join(line.rstrip() for line in page.getvalue().split("\n"))
 
 

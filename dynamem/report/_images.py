@@ -55,15 +55,15 @@ def _images(recall: Recall, shape: tuple[int, int]) -> Image:
         axes.text(0.02, bottom + 0.46 * SIDE, name, va="center")
         for place, state in enumerate(states):
             limits = (None, None) if line == 0 else (low, high)
-            _draw(axes, np.reshape(state, shape), (0.75 + SIDE * place, bottom), limits)
+            draw(axes, np.reshape(state, shape), (0.75 + SIDE * place, bottom), limits)
     for place, away in enumerate(recall.distance):
         axes.text(0.75 + SIDE * (place + 0.46), 0.3, number(away, 2), ha="center", va="top", fontsize=8.5)
     axes.text(0.02, 0.3, "distance", va="top", fontsize=8.5, color=QUIET)
-    _finish(axes, width, height)
+    finish(axes, width, height)
     return image(figure, _alt(recall))
 
 
-def _draw(
+def draw(
     axes: Axes, pixels: np.ndarray, corner: tuple[float, float], limits: tuple[float | None, float | None]
 ) -> None:
     """An image of side `SIDE`, a gap included, in axes measured in inches."""
@@ -73,7 +73,8 @@ def _draw(
     axes.imshow(pixels, "gray_r", aspect="auto", extent=extent, interpolation="none", vmin=limits[0], vmax=limits[1])
 
 
-def _finish(axes: Axes, width: float, height: float) -> None:
+def finish(axes: Axes, width: float, height: float) -> None:
+    """Axes of a whole figure, measured in inches, with nothing but what was drawn."""
     axes.set(xlim=(0, width), ylim=(0, height))
     bare(axes)
 
@@ -92,7 +93,7 @@ def thumbnails(patterns: np.ndarray, names: Sequence[str], shape: tuple[int, int
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     for place, (pattern, name) in enumerate(zip(patterns, names, strict=True)):
-        _draw(axes, np.reshape(pattern, shape), (SIDE * place, 0.0), (None, None))
+        draw(axes, np.reshape(pattern, shape), (SIDE * place, 0.0), (None, None))
         axes.text(SIDE * (place + 0.46), height, name, ha="center", va="top", fontweight="bold")
-    _finish(axes, width, height)
+    finish(axes, width, height)
     return image(figure, f"The stored patterns {', '.join(names)} through which the plane runs, as images.")

@@ -22,8 +22,9 @@ from ._curves import curves_section
 from ._images import recalls_section
 from ._matrix import matrix_section
 from ._planes import planes_section
+from ._recall import recall_sections
 from ._signs import maps_block
-from ._summary import summary_of
+from ._summary import settings_table, summary_of
 from ._svg import style
 
 
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..rigour import RateMap
+    from ..survey import SurveyTable
 
-TEMPLATE, CERTIFY = "template.html.j2", "certify.html.j2"
+TEMPLATE, CERTIFY, SURVEY = "template.html.j2", "certify.html.j2", "survey.html.j2"
 
 
 def write_html(audit: Audit, path: str | os.PathLike[str]) -> None:
@@ -66,6 +68,26 @@ def write_certify_html(
         block = maps_block(maps, titles, marks)
     table = Table("On the region", ("", "verdict"), list(verdict.items()))
     text = _render(CERTIFY, title=title, verdict=table, block=block)
+    _write(Path(path), text.encode())
+
+
+def write_survey_html(
+    table: "SurveyTable", environment: Mapping[str, Any], image_shape: tuple[int, int] | None,
+    path: str | os.PathLike[str],
+) -> None:  # fmt: skip
+    """Write the survey's table as a page, with the recall curves behind its last row.
+
+    Args:
+        table: what was computed.
+        environment: settings and versions.
+        image_shape: height and width of the patterns if they are images.
+        path: the file; an old one is replaced only once the new one is complete.
+    """
+    with style():
+        sections = recall_sections(table, image_shape)
+    settings = settings_table(environment)
+    text = _render(SURVEY, title="Memories and diffusion models, property by property", table=table,
+                   sections=sections, environment=settings)  # fmt: skip
     _write(Path(path), text.encode())
 
 

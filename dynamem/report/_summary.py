@@ -53,8 +53,13 @@ def summary_of(audit: Audit) -> Summary:
         claims=sorted(audit.claims, key=lambda claim: [CONTRADICTED, NOT_EXERCISED, AGREES].index(claim.outcome)),
         questions=_questions(rows),
         energies=_energies(rows),
-        environment=Table("Settings and versions", ("setting", "value"), list(_flat(audit.environment))),
+        environment=settings_table(audit.environment),
     )
+
+
+def settings_table(environment: Mapping[str, Any]) -> Table:
+    """Settings and versions, one a line."""
+    return Table("Settings and versions", ("setting", "value"), list(_flat(environment)))
 
 
 def _lines(audit: Audit, data: Mapping[str, Any]) -> list[str]:
