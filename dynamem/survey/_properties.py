@@ -49,7 +49,7 @@ class Bench:
         return self.xs[:, -1] if given is None else given
 
     def unit(self) -> float:
-        """Median distance of a memory from the nearest other one; where all are one, the spread of the initial states."""
+        """Median distance of a memory from the nearest other one; how far the runs go where all memories are one."""
         some = self.memories[:512]
         squares = (some**2).sum(axis=1)
         away = np.maximum(squares[:, None] - 2 * some @ some.T + squares, 0)
