@@ -45,6 +45,27 @@ if TYPE_CHECKING:
     from .flows import ReverseSDE as ReverseSDE
     from .kernels import Retrieval as Retrieval
     from .kernels import retrieve as retrieve
+    from .learning import AbstractNetwork as AbstractNetwork
+    from .learning import AbstractPotential as AbstractPotential
+    from .learning import Asymmetry as Asymmetry
+    from .learning import ConcaveDenoiser as ConcaveDenoiser
+    from .learning import EnergyDenoiser as EnergyDenoiser
+    from .learning import LearnedEnergy as LearnedEnergy
+    from .learning import LogLikelihood as LogLikelihood
+    from .learning import Margin as Margin
+    from .learning import MLPDenoiser as MLPDenoiser
+    from .learning import Recipe as Recipe
+    from .learning import Track as Track
+    from .learning import Tracked as Tracked
+    from .learning import Training as Training
+    from .learning import UNetDenoiser as UNetDenoiser
+    from .learning import asymmetry as asymmetry
+    from .learning import load_denoiser as load_denoiser
+    from .learning import log_likelihood as log_likelihood
+    from .learning import margin as margin
+    from .learning import pretrained as pretrained
+    from .learning import save_denoiser as save_denoiser
+    from .learning import train as train
     from .lyapunov import Rate as Rate
     from .lyapunov import Verdict as Verdict
     from .lyapunov import Witness as Witness
@@ -71,6 +92,9 @@ _ROOMS = {
     "flows": "AbstractFlow GradientFlow LagrangianFlow Langevin ProbabilityFlow ReverseSDE Map",
     "solvers": "DDIM",
     "lyapunov": "generator Rate check falsify Verdict Witness",
+    "learning": "AbstractNetwork AbstractPotential MLPDenoiser UNetDenoiser EnergyDenoiser ConcaveDenoiser "
+    "LearnedEnergy Recipe Training train load_denoiser save_denoiser pretrained "
+    "Track Tracked LogLikelihood log_likelihood Margin margin Asymmetry asymmetry",
     "programs": "TranslationError UnknownPrimitive",
     "rigour": "RateMap certify plane prove rate_map",
     "catalog": "System",
