@@ -5,7 +5,6 @@ A file is written beside its place and then renamed into it, so that a reader fi
 
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from importlib.resources import files
@@ -99,20 +98,18 @@ def write_arrays(file: Path, tree: Any, about: Mapping[str, Any]) -> None:
     """Write the arrays of a tree and a description, beside the file and then into its place."""
     arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
     arrays[ABOUT] = np.asarray(json.dumps(about, sort_keys=True))
+    beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        handle, beside = tempfile.mkstemp(suffix=".tmp", prefix=f".{file.name}.", dir=file.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, **arrays)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(beside).replace(file)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
+        with beside.open("wb") as stream:
+            np.savez(stream, **arrays)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(file)
     except OSError as error:
         msg = f"file={str(file)!r} cannot be written: {error.strerror}; name a file in a folder that exists"
         raise InputError(msg) from None
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def read_arrays(file: Path, like: _Tree, about: Mapping[str, Any]) -> _Tree:
