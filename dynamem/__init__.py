@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .diffusion import AbstractPathEnergy as AbstractPathEnergy
     from .diffusion import AbstractSchedule as AbstractSchedule
     from .diffusion import AnySchedule as AnySchedule
+    from .diffusion import ClassifierFreeGuidance as ClassifierFreeGuidance
+    from .diffusion import ClassifierGuidance as ClassifierGuidance
     from .diffusion import Cosine as Cosine
     from .diffusion import DensityEnergy as DensityEnergy
     from .diffusion import DiffusionPath as DiffusionPath
@@ -28,9 +30,15 @@ if TYPE_CHECKING:
     from .diffusion import FreeEnergy as FreeEnergy
     from .diffusion import Frozen as Frozen
     from .diffusion import GaussianMixture as GaussianMixture
+    from .diffusion import GuidedEnergy as GuidedEnergy
     from .diffusion import HopfieldEnergy as HopfieldEnergy
+    from .diffusion import HostModel as HostModel
+    from .diffusion import Prediction as Prediction
     from .diffusion import SubVP as SubVP
+    from .diffusion import Trigonometric as Trigonometric
+    from .diffusion import convert as convert
     from .diffusion import karras_grid as karras_grid
+    from .diffusion import torch_model as torch_model
     from .energies import AbstractEnergy as AbstractEnergy
     from .energies import AbstractLagrangianEnergy as AbstractLagrangianEnergy
     from .energies import DenseMemory as DenseMemory
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
     from .energies import LogSumExp as LogSumExp
     from .flows import AbstractFlow as AbstractFlow
     from .flows import GradientFlow as GradientFlow
+    from .flows import Interpolant as Interpolant
     from .flows import LagrangianFlow as LagrangianFlow
     from .flows import Langevin as Langevin
     from .flows import Map as Map
@@ -86,10 +95,11 @@ if TYPE_CHECKING:
 _ROOMS = {
     "kernels": "retrieve Retrieval",
     "energies": "AbstractEnergy AbstractLagrangianEnergy Hopfield DenseMemory LogSumExp",
-    "diffusion": "AbstractSchedule VP SubVP VE Cosine EDM FlowMatching AnySchedule "
-    "AbstractDenoiser AbstractLaw Empirical GaussianMixture DiffusionPath "
-    "AbstractPathEnergy DensityEnergy HopfieldEnergy FreeEnergy Frozen karras_grid",
-    "flows": "AbstractFlow GradientFlow LagrangianFlow Langevin ProbabilityFlow ReverseSDE Map",
+    "diffusion": "AbstractSchedule VP SubVP VE Cosine EDM FlowMatching Trigonometric AnySchedule "
+    "AbstractDenoiser AbstractLaw Empirical GaussianMixture Prediction convert ClassifierFreeGuidance "
+    "ClassifierGuidance DiffusionPath AbstractPathEnergy DensityEnergy HopfieldEnergy FreeEnergy GuidedEnergy Frozen "
+    "HostModel torch_model karras_grid",
+    "flows": "AbstractFlow GradientFlow LagrangianFlow Langevin ProbabilityFlow ReverseSDE Interpolant Map",
     "solvers": "DDIM",
     "lyapunov": "generator Rate check falsify Verdict Witness",
     "learning": "AbstractNetwork AbstractPotential MLPDenoiser UNetDenoiser EnergyDenoiser ConcaveDenoiser "

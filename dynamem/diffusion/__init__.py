@@ -9,14 +9,21 @@ from ._frozen import Frozen as Frozen
 from ._grid import grid_between as grid_between
 from ._grid import karras_grid as karras_grid
 from ._grid import times_of as times_of
+from ._guidance import AbstractGuidance as AbstractGuidance
+from ._guidance import ClassifierFreeGuidance as ClassifierFreeGuidance
+from ._guidance import ClassifierGuidance as ClassifierGuidance
+from ._guided import GuidedEnergy as GuidedEnergy
 from ._hopfield import HopfieldEnergy as HopfieldEnergy
+from ._host import HostModel as HostModel
 from ._law import AbstractLaw as AbstractLaw
 from ._law import Moments as Moments
 from ._mixture import GaussianMixture as GaussianMixture
+from ._parametrisation import convert as convert
 from ._path import DiffusionPath as DiffusionPath
 from ._path import require_clock as require_clock
 from ._point import Point as Point
 from ._point import canonical as canonical
+from ._prediction import Prediction as Prediction
 from ._schedule import AbstractSchedule as AbstractSchedule
 from ._schedule import AnySchedule as AnySchedule
 from ._schedules import EDM as EDM
@@ -25,3 +32,5 @@ from ._schedules import VP as VP
 from ._schedules import Cosine as Cosine
 from ._schedules import FlowMatching as FlowMatching
 from ._schedules import SubVP as SubVP
+from ._schedules import Trigonometric as Trigonometric
+from ._torch import torch_model as torch_model

@@ -8,6 +8,9 @@ r"""The schedules of the field, each as ``alpha`` and ``sigma`` alone.
 | Cosine | cos(a)/cos(a_0), a = (t + o)/(1 + o) pi/2 | sqrt(1 - alpha^2) | arXiv 2102.09672, eq. 17 |
 | EDM | 1 | sigma_max t | arXiv 2206.00364, table 1 |
 | FlowMatching | 1 - t | t | arXiv 2210.02747, 2209.03003 |
+| Trigonometric | cos(pi t/2) | sin(pi t/2) | arXiv 2209.15571, 2303.08797 |
+
+The last two are one-sided stochastic interpolants between noise and data, in time ``1 - t``.
 """
 
 import equinox as eqx
@@ -146,3 +149,15 @@ class FlowMatching(AbstractSchedule):
     def sigma(self, t: Time) -> Scalar:
         """``t``."""
         return unit_time(t)
+
+
+class Trigonometric(AbstractSchedule):
+    """``alpha = cos(pi t/2)``, ``sigma = sin(pi t/2)``: `Cosine` without offset, and smooth at both ends."""
+
+    def alpha(self, t: Time) -> Scalar:
+        """``cos(pi t/2)``, written ``sin(pi (1 - t)/2)`` so that it vanishes exactly at ``t = 1``."""
+        return jnp.sin(0.5 * jnp.pi * (1 - unit_time(t)))
+
+    def sigma(self, t: Time) -> Scalar:
+        """``sin(pi t/2)``."""
+        return jnp.sin(0.5 * jnp.pi * unit_time(t))

@@ -4,14 +4,14 @@ from typing import Any
 
 from .._errors import InputError
 from .._types import Clock
-from ..diffusion import AbstractPathEnergy, Frozen
+from ..diffusion import AbstractPathEnergy, Frozen, GuidedEnergy
 from ..flows import GradientFlow, Langevin, ProbabilityFlow, ReverseSDE
 from ._dynamics import TermDynamics
 
 
 def clock_of(thing: Any) -> tuple[Clock | None, bool]:
     """The clock of an energy or a flow, None where it has none, and whether time runs on it (no, if it is frozen)."""
-    if isinstance(thing, AbstractPathEnergy | ProbabilityFlow | ReverseSDE):
+    if isinstance(thing, AbstractPathEnergy | GuidedEnergy | ProbabilityFlow | ReverseSDE):
         return thing.clock, True
     if isinstance(thing, Frozen):
         return clock_of(thing.energy)[0], False
