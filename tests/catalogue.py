@@ -8,12 +8,14 @@ import inspect
 import pkgutil
 
 import diffrax as dfx
+import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import lineax as lx
 import numpy as np
 
 import dynamem as dm
+from dynamem.diffusion import Point
 from dynamem.lyapunov import dynamics_of
 
 
@@ -33,6 +35,7 @@ SCHEDULES = {
     "Cosine": dm.Cosine,
     "EDM": dm.EDM,
     "FlowMatching": dm.FlowMatching,
+    "Trigonometric": dm.Trigonometric,
 }
 ALL = tuple(build() for build in SCHEDULES.values())
 
@@ -50,8 +53,73 @@ LAWS = {
 }
 
 
+class Ideal(eqx.Module):
+    """The ideal prediction of a parametrisation, made from a law: a model that knows the answer."""
+
+    of: str = eqx.field(static=True)
+    schedule: dm.AbstractSchedule = eqx.field(default_factory=dm.FlowMatching)
+    law: dm.AbstractLaw = eqx.field(default_factory=lambda: dm.Empirical(XI, WEIGHTS))
+
+    def __call__(self, x, t):
+        alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
+        slopes = self.schedule.alpha_dot(t), self.schedule.sigma_dot(t)
+        m = self.law.mean(Point(x, alpha, sigma))
+        return dm.convert(m, x, alpha, sigma, of="x0", to=self.of, slopes=slopes)
+
+
+class IdealEDM(eqx.Module):
+    """The network that EDM's preconditioning turns into the ideal denoiser: it undoes ``c_in`` and ``c_noise``."""
+
+    law: dm.AbstractLaw = eqx.field(default_factory=lambda: dm.Empirical(XI, WEIGHTS))
+
+    def __call__(self, x, c_noise):
+        s = jnp.exp(4 * c_noise)
+        alpha, sigma = 1 / jnp.hypot(s, 0.5), s / jnp.hypot(s, 0.5)  # c_in y = alpha x_0 + sigma eps
+        return dm.convert(self.law.mean(Point(x, alpha, sigma)), x, alpha, sigma, of="x0", to="edm")
+
+
+def _tanh(x, t):
+    return np.tanh(x) * t[:, None]
+
+
+def _tanh_jvp(x, t, dx, dt):
+    return t[:, None] * dx / np.cosh(x) ** 2 + np.tanh(x) * dt[:, None]
+
+
+def _tanh_vjp(x, t, g):
+    return t[:, None] * g / np.cosh(x) ** 2, (np.tanh(x) * g).sum(axis=1)
+
+
+def host(**changes):
+    return dm.HostModel(**{"function": _tanh, "jvp": _tanh_jvp, "vjp": _tanh_vjp, **changes})
+
+
+def _log_bayes(y, s):
+    """``log p(c | y, s)`` by Bayes' rule, up to a constant."""
+    return dm.Empirical(XI[:2]).moments(y, s).log_z - dm.Empirical(XI, WEIGHTS).moments(y, s).log_z
+
+
+def guided(weight=2.0):
+    return dm.ClassifierFreeGuidance(dm.Empirical(XI[:2]), dm.Empirical(XI, WEIGHTS), weight)
+
+
+def classified(weight=2.0):
+    return dm.ClassifierGuidance(dm.Empirical(XI, WEIGHTS), _log_bayes, weight)
+
+
 # Denoisers that are not laws, on D = 3.
-DENOISERS: dict = {}
+DENOISERS = {
+    **{
+        f"Prediction[{of}]": lambda of=of: dm.Prediction(Ideal(of), of, dm.FlowMatching())
+        for of in ("x0", "eps", "score", "v", "velocity")
+    },
+    "Prediction[edm]": lambda: dm.Prediction(IdealEDM(), "edm"),
+    "Prediction[host]": lambda: dm.Prediction(host(), "v", dm.VP()),
+    "ClassifierFreeGuidance": guided,
+    "ClassifierGuidance": classified,
+}
+# Those that do not know the pattern where alpha = 0: refused there, or NaN. (VP has no such level.)
+BLIND = {"Prediction[eps]", "Prediction[score]", "Prediction[host]", "ClassifierGuidance"}
 
 
 def path(schedule=None, law=None):
@@ -99,6 +167,8 @@ ENERGIES = {
     "HopfieldEnergy[tau]": (lambda: dm.HopfieldEnergy(path(), clock="tau"), 0.7),
     "FreeEnergy[lam]": (lambda: dm.FreeEnergy(path(), churn=0.5), 0.3),
     "FreeEnergy[tau]": (lambda: dm.FreeEnergy(path(law=LAWS["GaussianMixture"]()), clock="tau"), 0.7),
+    "GuidedEnergy[lam]": (lambda: dm.GuidedEnergy(path(law=guided()), gauge=0.5), 0.3),
+    "GuidedEnergy[tau]": (lambda: dm.GuidedEnergy(path(law=classified()), clock="tau"), 0.7),
     "Frozen": (lambda: dm.Frozen(dm.FreeEnergy(path()), 0.4), 0.1),
 }
 
@@ -117,6 +187,7 @@ FLOWS = {
     "ProbabilityFlow[tau]": (lambda: dm.ProbabilityFlow(path(), clock="tau"), (0.2, 0.8)),
     "ReverseSDE[lam]": (lambda: dm.ReverseSDE(path(), 0.5), (-1.0, 0.5)),
     "ReverseSDE[tau]": (lambda: dm.ReverseSDE(path(), 0.5, "tau"), (0.2, 0.8)),
+    "Interpolant": (lambda: dm.Interpolant(XI, XI[:2] + 1.0, 0.8), (0.2, 0.8)),
     "TermDynamics": (lambda: dynamics_of(user_terms(False)), (0.0, 1.0)),
     "TermDynamics[noise]": (lambda: dynamics_of(user_terms(True)), (0.0, 1.0)),
 }

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import dynamem as dm
+from dynamem._errors import InputError
+from dynamem.diffusion import Point
 from dynamem.lyapunov import dynamics_of, laplacian
 from dynamem.lyapunov._trajectory import controlled
 from tests import catalogue
-from tests.catalogue import ENERGIES, FLOWS, LAWS, LEAF_SCHEDULES, SOLVERS, TABLES, WEIGHTS, XI, X
+from tests.catalogue import BLIND, DENOISERS, ENERGIES, FLOWS, LAWS, LEAF_SCHEDULES, SOLVERS, TABLES, WEIGHTS, XI, X
 
 
 STEP = 1e-5
@@ -186,6 +188,51 @@ def test_law(name, s):
         ratio = np.log(np.where(u > 0, w, 1) / np.where(u > 0, u, 1))
         agree(moments.kl, (w * ratio).sum(-1), 1e-9, 1e-11)
         agree(mean, w @ np.asarray(XI), 1e-11, 1e-12)
+
+
+# --------------------------------------------------------------- denoisers
+
+
+@eqx.filter_jit
+def of_denoiser(denoiser, xs, scales, noises, v):
+    """Value and derivative along ``v`` at all places: one program for both clocks and for ``alpha = 0``."""
+
+    def one(x, scale, noise):
+        return jax.jvp(lambda z: denoiser.mean(Point(z, scale, noise)), (x,), (v,))
+
+    return jax.vmap(one)(xs, scales, noises)
+
+
+def places(t, shift=0.0):
+    """Four states and their scales on the clock "tau", the same ones on "lam", and where ``alpha = 0``: (12,) each."""
+    own = (1 - t) * X + shift
+    xs = jnp.concatenate([own, own / (1 - t), own])
+    return xs, jnp.repeat(jnp.asarray([1 - t, 1.0, 0.0]), 4), jnp.repeat(jnp.asarray([t, t / (1 - t), 1.0]), 4)
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+def test_denoiser(name):
+    denoiser, v, t = DENOISERS[name](), jnp.asarray([0.3, -1.0, 0.5]), 0.4
+    xs, scales, noises = places(t)
+    plain = denoiser.mean(Point(xs[0], scales[0], noises[0]))
+    assert plain.shape == (3,)
+    assert plain.dtype == jnp.float64
+    value, along = of_denoiser(denoiser, xs, scales, noises, v)
+    agree(value[0], plain, 1e-11, 1e-12)
+    agree(value[4:8], value[:4], 1e-9, 1e-10)
+    up, down = (of_denoiser(denoiser, *places(t, sign * STEP * v[None]), v)[0] for sign in (1, -1))
+    agree(along[:4], (up - down)[:4] / (2 * STEP), 1e-6, 1e-7)
+    noise = Point(xs[-1], scales[-1], noises[-1])
+    if name in BLIND:
+        assert np.all(np.isnan(value[8:]))
+        with pytest.raises(InputError, match=r"alpha=0|lam=-inf"):
+            denoiser.mean(noise)
+    else:
+        assert np.all(np.isfinite(value[8:]))
+        agree(denoiser.mean(noise), value[-1], 1e-11, 1e-12)
+    for energy in (dm.DensityEnergy, dm.HopfieldEnergy, dm.FreeEnergy):
+        with pytest.raises(InputError, match=f"law={type(denoiser).__name__}: a denoiser has no energy"):
+            energy(catalogue.path(law=denoiser))(0.3, X[0])
 
 
 # ------------------------------------------------------------------- flows

@@ -104,8 +104,8 @@ def nonzero(divisor: Scalar, alpha: Scalar, sigma: Scalar, of: str, to: str) -> 
     known = concrete(divisor)
     if known is not None and np.any(known == 0):
         msg = (
-            f"alpha={alpha!s}, sigma={sigma!s}: {of!r} does not determine {to!r} there (zero terminal SNR has alpha=0); "
-            "stay where both are positive, or use 'v', 'velocity' or 'edm'"
+            f"alpha={alpha!s}, sigma={sigma!s}: {of!r} does not determine {to!r} there (zero terminal SNR is "
+            "alpha=0): stay where both are positive, or use 'v', 'velocity' or 'edm'"
         )
         raise InputError(msg)
     return jnp.where(divisor == 0, jnp.asarray(jnp.nan, divisor.dtype), divisor)

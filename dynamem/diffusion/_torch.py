@@ -17,7 +17,9 @@ def torch_model(module: Any, shape: tuple[int, ...], time_scale: float = 1.0) ->
 
     States are flattened images, (D,) with D the product of ``shape``. They are cast to the precision of the module's
     parameters and back, and computed where these lie. What the module returns is a tensor, or, as in diffusers, has one
-    in its field ``sample``. Derivatives are `torch.func.jvp` and `torch.func.vjp`.
+    in its field ``sample``. Derivatives are exact: reverse mode is `torch.func.vjp`, and forward mode the transpose of
+    this linear map, by `torch.func.vjp` again, since PyTorch's own forward mode lacks rules that networks need (group
+    normalisation of transposed images, fused attention).
 
     Arguments:
         module: a `torch.nn.Module` in evaluation mode.
@@ -49,7 +51,9 @@ def torch_model(module: Any, shape: tuple[int, ...], time_scale: float = 1.0) ->
 
     def jvp(x: np.ndarray, t: np.ndarray, dx: np.ndarray, dt: np.ndarray) -> np.ndarray:
         with _plain_attention(torch):
-            return back(torch.func.jvp(apply, tuple(tensors(x, t)), tuple(tensors(dx, dt)))[1], x)
+            pull = torch.func.vjp(apply, *tensors(x, t))[1]
+            push = torch.func.vjp(pull, *tensors(np.zeros_like(x)))[1]
+            return back(push(tuple(tensors(dx, dt)))[0], x)
 
     def vjp(x: np.ndarray, t: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         dx, dt = torch.func.vjp(apply, *tensors(x, t))[1](*tensors(g))
@@ -67,7 +71,7 @@ def _torch() -> Any:
 
 
 def _plain_attention(torch: Any) -> AbstractContextManager:
-    """Attention written out: its fused kernels have no forward derivative."""
+    """Attention written out: its fused kernels have no second derivative."""
     return torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
 
 

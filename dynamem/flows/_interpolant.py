@@ -2,14 +2,14 @@ r"""A two-sided stochastic interpolant between two finite sets (Albergo, Boffi &
 
     I(t) = (1 - t) a + t b + gamma(t) z,    a from x0, b from x1, z ~ N(0, I), all independent.
 
-Its velocity ``v(t, x) = E[dI/dt | I(t) = x]`` carries the law of ``I(t)`` along, so that the flow ``dx/dt = v`` of states
-drawn at one time has the right marginals at every other. Given the pair, ``z = (x - c_ij)/gamma`` with
+Its velocity ``v(t, x) = E[dI/dt | I(t) = x]`` carries the law of ``I(t)`` along: the flow ``dx/dt = v`` of states drawn
+at one time has the right marginals at every other. Given the pair, ``z = (x - c_ij)/gamma`` with
 ``c_ij = (1 - t) a_i + t b_j``, and the posterior of the pair is a softmax, as in retrieval:
 
     w_ij ~ exp(-|x - c_ij|^2/(2 gamma^2)),    v = sum_ij w_ij (b_j - a_i + (gamma'/gamma)(x - c_ij)).
 
-With ``x0`` in place of noise there is no schedule, no clock of a path and no energy here. Where ``gamma = 0`` the law is
-a set of points and the velocity is not defined.
+With ``x0`` in place of noise there is no schedule, no clock of a path and no energy here. Where ``gamma = 0`` the law
+is a set of points and the velocity is not defined.
 """
 
 from collections.abc import Callable
@@ -71,10 +71,10 @@ class Interpolant(AbstractODEFlow):
         t = jnp.asarray(t, x.dtype)
         gamma, slope = jax.jvp(self.gamma, (t,), (jnp.ones_like(t),))
         gamma, slope = gamma.astype(x.dtype), slope.astype(x.dtype)
-        a, b = self.x0.astype(x.dtype) - x, self.x1.astype(x.dtype) - x
+        a, b = self.x0.astype(x.dtype) - x[None], self.x1.astype(x.dtype) - x[None]
         near, far = (1 - t) * a, t * b  # c_ij - x = near_i + far_j
-        squares = jnp.sum(near * near, axis=1)[:, None] + jnp.sum(far * far, axis=1)[None] + 2 * near @ far.T
-        pairs = jax.nn.softmax(-squares / (2 * gamma * gamma), axis=None)
+        lengths = jnp.sum(near * near, axis=1)[:, None] + jnp.sum(far * far, axis=1)[None]
+        pairs = jax.nn.softmax(-(lengths + 2 * near @ far.T) / (2 * gamma * gamma), axis=(0, 1))
         mean_a, mean_b = jnp.sum(pairs, axis=1) @ a, jnp.sum(pairs, axis=0) @ b
         return mean_b - mean_a - slope / gamma * ((1 - t) * mean_a + t * mean_b)
 
