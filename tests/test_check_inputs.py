@@ -73,6 +73,15 @@ cases = {
     "preconditioner.shape=(1, 1, 3)": lambda: dm.GradientFlow(memory, jnp.ones((1, 1, 3))),
     "W.shape=(2, 3)": lambda: dm.Hopfield(jnp.ones((2, 3))),
     "interpretation='klimontovich'": lambda: dm.generator(memory, dm.GradientFlow(memory), "klimontovich"),
+    "of='epsilon': choose one of 'x0', 'eps'": lambda: dm.Prediction(jnp.sin, "epsilon", dm.VP()),
+    "model=3": lambda: dm.Prediction(3, "eps", dm.VP()),
+    "to='noise': choose one of": lambda: dm.convert(xi, xi, 0.5, 0.5, of="x0", to="noise"),
+    "function=None: need a function": lambda: dm.HostModel(None),
+    "vjp=2: need a function": lambda: dm.HostModel(jnp.sin, vjp=2),
+    "weight.shape=(2,)": lambda: dm.ClassifierFreeGuidance(where.law, where.law, jnp.ones(2)),
+    "gauge.shape=(2,)": lambda: dm.GuidedEnergy(where, jnp.ones(2)),
+    "x0.shape=(5, 3), x1.shape=(2, 2)": lambda: dm.Interpolant(xi, jnp.ones((2, 2))),
+    "gamma.shape=(2,)": lambda: dm.Interpolant(xi, xi, jnp.ones(2)),
 }
 for message, case in cases.items():
     try:
@@ -90,7 +99,7 @@ print("done", len(cases))
 
 def test_wrong_shapes_and_words_are_named_without_the_type_checks():
     done = subprocess.run([sys.executable, "-c", PLAIN], capture_output=True, text=True, timeout=300, check=False)
-    assert done.stdout.strip() == "done 11", done.stdout + done.stderr[-2000:]
+    assert done.stdout.strip() == "done 20", done.stdout + done.stderr[-2000:]
 
 
 # ---------------------------------------------------------------- attribution
