@@ -10,7 +10,7 @@ from .._errors import InputError
 
 SCHEMA = "dynamem.table/1"
 STATES = 24
-DEFAULT = ("log_sum_exp", "probability_flow/VP")
+DEFAULT = ("log_sum_exp", "probability_flow/VP", "learned")
 
 DESCRIPTION = """\
 The comparison table of Hoover et al. (arXiv 2309.16750), computed: for each system, what its field is, how far its time

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,12 +21,14 @@ from ..diffusion import (
     HopfieldEnergy,
 )
 from ..flows import AbstractFlow, GradientFlow, LagrangianFlow, Langevin, ProbabilityFlow, ReverseSDE
+from ..learning import Tracked, pretrained
 from ..lyapunov import clock_of, dynamics_of
 
 
 S_START, S_END = 20.0, 0.05
 """Noise levels between which samplers run."""
-DEFAULT = ("log_sum_exp", "probability_flow/VP")
+LEARNED = "learned"
+DEFAULT = ("log_sum_exp", "probability_flow/VP", LEARNED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +100,10 @@ def column_of(name: str, data: DataSet, count: int, key: Any) -> Column:
     if ":" in name:
         return _of_system(name, load_system(name))
     dynamics, _, schedule = name.partition("/")
-    if dynamics not in DYNAMICS:
+    if dynamics not in (*DYNAMICS, LEARNED):
         return _of_system(name, memory(name, xi, count, key))
+    if name == LEARNED:
+        return _of_denoiser(name, pretrained(), Empirical(xi), starts(xi, count, S_START, key))
     law = Empirical(xi, None if data.weights is None else jnp.asarray(data.weights))
     states = starts(xi, count, S_START, key)
     return _of_path(name, dynamics, schedule_of(schedule), law, states)
@@ -141,12 +146,14 @@ def _of_path(name: str, dynamics: str, schedule: AbstractSchedule, law: Empirica
 
 def _of_denoiser(name: str, denoiser: AbstractDenoiser, law: Empirical, states: Any) -> Column:
     """A learned denoiser, judged by the exact free energy of the data: it has no energy of its own."""
-    schedule = schedule_of("EDM")
-    flow, span = ProbabilityFlow(DiffusionPath(schedule, denoiser)), _canonical_span()
-    exact = DiffusionPath(schedule, law)
-    energies = {"density_canonical": DensityEnergy(exact), "free": FreeEnergy(exact)}
-    questions = tuple(
-        Question(f"{label} of the data", energy, flow, states, span) for label, energy in energies.items()
+    schedule, span = schedule_of("EDM"), _canonical_span()
+    learned, exact = DiffusionPath(schedule, denoiser), DiffusionPath(schedule, law)
+    flow, tracked = ProbabilityFlow(learned), Tracked(learned)
+    begun = jax.vmap(lambda y: tracked.start(jnp.asarray(span[0]), y))(states)
+    questions = (
+        Question("density_canonical of the data", DensityEnergy(exact), flow, states, span),
+        Question("own free energy, tracked", tracked.free_energy, tracked, begun, span),
+        Question("free energy of the data", FreeEnergy(exact), flow, states, span),
     )
     title = f"learned diffusion ({type(denoiser).__name__})"
     return Column(name, title, flow, None, questions, np.asarray(law.xi), states, span, told=True)
