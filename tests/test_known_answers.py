@@ -107,7 +107,7 @@ def test_the_flow_of_gaussian_data_in_closed_form(schedule):
 
 @pytest.mark.parametrize("beta", [4.0, 20.0, 200.0])
 def test_memories_on_a_circle_have_a_ring_of_minima(beta):
-    """Pham et al. 2025 (arXiv 2505.21777), memories on the unit circle: R = I_1(beta R)/I_0(beta R), near 1 for large beta."""
+    """Pham et al. 2025 (arXiv 2505.21777), memories on the unit circle: R = I_1(beta R)/I_0(beta R)."""
     angle = 2 * np.pi * np.arange(512) / 512
     memory = dm.LogSumExp(jnp.asarray(np.stack([np.cos(angle), np.sin(angle)], axis=1)), beta)
     exact = brentq(lambda r: r - i1e(beta * r) / i0e(beta * r), 0.1, 1.1, xtol=1e-14)
