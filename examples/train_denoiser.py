@@ -2,8 +2,8 @@ r"""Train a denoiser on the scikit-learn digits, kill it when you like, and go o
 
 Four networks learn the same thing, the pattern behind a noisy one: `mlp` and `unet` are free vector fields, `energy` is
 the gradient of a network, and `concave` has an energy that falls at every step of its sampler, whatever its weights. A
-sixth of the digits is held out. Prints the training loss, the held-out loss of the averaged weights, and images/s. Where
-the checkpoint exists, the training goes on from it, with the bits it would have had.
+sixth of the digits is held out. Prints the training loss, the held-out loss of the averaged weights, and images/s.
+Where the checkpoint exists, the training goes on from it, with the bits it would have had.
 
     python examples/train_denoiser.py mlp --steps 20000
     python examples/train_denoiser.py unet --steps 3000 --checkpoint unet.npz

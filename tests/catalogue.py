@@ -120,6 +120,14 @@ DENOISERS = {
 }
 # Those that do not know the pattern where alpha = 0: refused there, or NaN. (VP has no such level.)
 BLIND = {"Prediction[eps]", "Prediction[score]", "Prediction[host]", "ClassifierGuidance"}
+# Learned denoisers, on D = 3; images are square, on D = 4.
+ROOM = {"centre": jnp.asarray([0.3, -0.1, 0.2]), "sigma_data": 0.8, "key": jr.key(3)}
+NETWORKS = {
+    "MLPDenoiser": lambda: dm.MLPDenoiser(3, 8, 2, **ROOM),
+    "UNetDenoiser": lambda: dm.UNetDenoiser(4, 2, key=jr.key(3)),
+    "EnergyDenoiser": lambda: dm.EnergyDenoiser(3, 8, 2, **ROOM),
+    "ConcaveDenoiser": lambda: dm.ConcaveDenoiser(3, 5, 4, **ROOM),
+}
 
 
 def path(schedule=None, law=None):
@@ -169,6 +177,8 @@ ENERGIES = {
     "FreeEnergy[tau]": (lambda: dm.FreeEnergy(path(law=LAWS["GaussianMixture"]()), clock="tau"), 0.7),
     "GuidedEnergy[lam]": (lambda: dm.GuidedEnergy(path(law=guided()), gauge=0.5), 0.3),
     "GuidedEnergy[tau]": (lambda: dm.GuidedEnergy(path(law=classified()), clock="tau"), 0.7),
+    "LearnedEnergy": (lambda: dm.LearnedEnergy(NETWORKS["EnergyDenoiser"]()), 0.3),
+    "LearnedEnergy[concave]": (lambda: dm.LearnedEnergy(NETWORKS["ConcaveDenoiser"]()), 0.3),
     "Frozen": (lambda: dm.Frozen(dm.FreeEnergy(path()), 0.4), 0.1),
 }
 
@@ -188,6 +198,11 @@ FLOWS = {
     "ReverseSDE[lam]": (lambda: dm.ReverseSDE(path(), 0.5), (-1.0, 0.5)),
     "ReverseSDE[tau]": (lambda: dm.ReverseSDE(path(), 0.5, "tau"), (0.2, 0.8)),
     "Interpolant": (lambda: dm.Interpolant(XI, XI[:2] + 1.0, 0.8), (0.2, 0.8)),
+    "Tracked": (lambda: dm.Tracked(path(law=dm.Empirical(XI[:, :2]))), (-1.0, 0.5)),
+    "Tracked[hutchinson]": (
+        lambda: dm.Tracked(path(law=dm.Empirical(XI[:, :1])), "hutchinson", 2, jr.key(0)),
+        (-1.0, 0.5),
+    ),
     "TermDynamics": (lambda: dynamics_of(user_terms(False)), (0.0, 1.0)),
     "TermDynamics[noise]": (lambda: dynamics_of(user_terms(True)), (0.0, 1.0)),
 }
@@ -197,7 +212,7 @@ SOLVERS = {"DDIM": lambda: dm.DDIM(), "DDIM[1]": lambda: dm.DDIM(1.0)}
 TABLES = {
     dm.AbstractEnergy: [build for build, _ in ENERGIES.values()],
     dm.AbstractSchedule: list(LEAF_SCHEDULES.values()),
-    dm.AbstractDenoiser: [*LAWS.values(), *DENOISERS.values()],
+    dm.AbstractDenoiser: [*LAWS.values(), *DENOISERS.values(), *NETWORKS.values()],
     dm.AbstractFlow: [build for build, _ in FLOWS.values()],
     dfx.AbstractSolver: list(SOLVERS.values()),
 }
