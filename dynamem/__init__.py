@@ -40,10 +40,16 @@ if TYPE_CHECKING:
     from .diffusion import karras_grid as karras_grid
     from .diffusion import torch_model as torch_model
     from .energies import AbstractEnergy as AbstractEnergy
+    from .energies import AbstractLagrangian as AbstractLagrangian
     from .energies import AbstractLagrangianEnergy as AbstractLagrangianEnergy
     from .energies import DenseMemory as DenseMemory
+    from .energies import Elementwise as Elementwise
     from .energies import Hopfield as Hopfield
+    from .energies import Lagrangian as Lagrangian
+    from .energies import LayerNorm as LayerNorm
     from .energies import LogSumExp as LogSumExp
+    from .energies import Softmax as Softmax
+    from .energies import SphericalNorm as SphericalNorm
     from .flows import AbstractFlow as AbstractFlow
     from .flows import GradientFlow as GradientFlow
     from .flows import Interpolant as Interpolant
@@ -93,18 +99,19 @@ if TYPE_CHECKING:
     __version__: str
 
 _ROOMS = {
-    "kernels": "retrieve Retrieval",
-    "energies": "AbstractEnergy AbstractLagrangianEnergy Hopfield DenseMemory LogSumExp",
-    "diffusion": "AbstractSchedule VP SubVP VE Cosine EDM FlowMatching Trigonometric AnySchedule "
-    "AbstractDenoiser AbstractLaw Empirical GaussianMixture Prediction convert ClassifierFreeGuidance "
-    "ClassifierGuidance DiffusionPath AbstractPathEnergy DensityEnergy HopfieldEnergy FreeEnergy GuidedEnergy Frozen "
-    "HostModel torch_model karras_grid",
-    "flows": "AbstractFlow GradientFlow LagrangianFlow Langevin ProbabilityFlow ReverseSDE Interpolant Map",
+    "kernels": "Retrieval retrieve",
+    "energies": "AbstractEnergy AbstractLagrangian AbstractLagrangianEnergy DenseMemory Elementwise Hopfield "
+    "Lagrangian LayerNorm LogSumExp Softmax SphericalNorm",
+    "diffusion": "AbstractDenoiser AbstractLaw AbstractPathEnergy AbstractSchedule AnySchedule ClassifierFreeGuidance "
+    "ClassifierGuidance Cosine DensityEnergy DiffusionPath EDM Empirical FlowMatching FreeEnergy Frozen "
+    "GaussianMixture GuidedEnergy HopfieldEnergy HostModel Prediction SubVP Trigonometric VE VP convert "
+    "karras_grid torch_model",
+    "flows": "AbstractFlow GradientFlow Interpolant LagrangianFlow Langevin Map ProbabilityFlow ReverseSDE",
     "solvers": "DDIM",
-    "lyapunov": "generator Rate check falsify Verdict Witness",
-    "learning": "AbstractNetwork AbstractPotential MLPDenoiser UNetDenoiser EnergyDenoiser ConcaveDenoiser "
-    "LearnedEnergy Recipe Training train load_denoiser save_denoiser pretrained "
-    "Track Tracked LogLikelihood log_likelihood Margin margin Asymmetry asymmetry",
+    "lyapunov": "Rate Verdict Witness check falsify generator",
+    "learning": "AbstractNetwork AbstractPotential Asymmetry ConcaveDenoiser EnergyDenoiser LearnedEnergy "
+    "LogLikelihood Margin MLPDenoiser Recipe Track Tracked Training UNetDenoiser asymmetry load_denoiser "
+    "log_likelihood margin pretrained save_denoiser train",
     "programs": "TranslationError UnknownPrimitive",
     "rigour": "RateMap certify plane prove rate_map",
     "catalog": "System",

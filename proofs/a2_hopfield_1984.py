@@ -24,7 +24,8 @@ def rate(activation):
     def function(w, b, tau, u):
         energy = dm.Hopfield(w, b, activation)
         flow = dm.LagrangianFlow(energy, tau)
-        return dm.generator(energy, flow)(0.0, u).total, flow.drift(0.0, u, None), energy.slope(u)
+        slope = energy.lagrangian.hessian(u).mv(jnp.ones_like(u))
+        return dm.generator(energy, flow)(0.0, u).total, flow.drift(0.0, u, None), slope
 
     return function
 

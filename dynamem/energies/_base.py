@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
 from .._types import EnergyFn, Time
+from ._lagrangian import AbstractLagrangian
 
 
 class AbstractEnergy(eqx.Module):
@@ -44,12 +45,15 @@ class AbstractLagrangianEnergy(AbstractEnergy):
     """An energy of units with a Lagrangian ``L``: activation ``g = dL/dx`` and ``E = (x-b).g - L + E_syn(g)``.
 
     Source: Krotov & Hopfield 2021 (arXiv 2008.06996), eq. 6; Hoover et al. 2022 (HAMUX).
+
+    Attributes:
+        lagrangian: ``L``, a function of the whole state.
+        tau: time constants of the units, one number or shape (D,).
     """
+
+    lagrangian: eqx.AbstractVar[AbstractLagrangian]
+    tau: eqx.AbstractVar[Float[Array, "..."]]
 
     @abc.abstractmethod
     def dual_gradient(self, t: Time, x: Float[Array, " D"]) -> Float[Array, " D"]:
         """``dE/dg = x - b + dE_syn/dg``, well defined also where the Hessian of ``L`` is singular."""
-
-    @abc.abstractmethod
-    def slope(self, x: Float[Array, " D"]) -> Float[Array, " D"]:
-        """Diagonal of the Lagrangian's Hessian: ``g'(x)``, non-negative for a convex ``L``."""

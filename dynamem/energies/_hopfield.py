@@ -17,7 +17,8 @@ from .._errors import InputError
 from .._types import Given, Time
 from .._validate import floats, require_finite, require_state
 from ._base import AbstractLagrangianEnergy
-from ._units import Units, as_units
+from ._elementwise import Elementwise
+from ._lagrangian import AbstractLagrangian
 
 
 class Hopfield(AbstractLagrangianEnergy):
@@ -29,25 +30,29 @@ class Hopfield(AbstractLagrangianEnergy):
     Arguments:
         W: couplings, shape (D, D).
         bias: ``b``, shape (D,), zero if not given.
-        activation: "tanh", "sigmoid", "relu", "identity", or an elementwise non-decreasing function.
+        activation: "tanh", "sigmoid", "relu", "identity", an elementwise non-decreasing function, or a Lagrangian.
         lagrangian: an elementwise convex ``L`` with ``g = L'``, in place of ``activation``.
     """
 
     W: Float[Array, "D D"]
     bias: Float[Array, " D"]
-    units: Units
+    lagrangian: AbstractLagrangian
 
     def __init__(
         self,
         W: Shaped[Given, "D D"],
         bias: Shaped[Given, " D"] | None = None,
-        activation: str | Callable | Units = "tanh",
+        activation: str | Callable | AbstractLagrangian = "tanh",
         *,
         lagrangian: Callable | None = None,
     ) -> None:
         self.W = floats("W", W)
         self.bias = jnp.zeros(self.W.shape[:1], self.W.dtype) if bias is None else floats("bias", bias)
-        self.units = as_units(activation, lagrangian)
+        if lagrangian is not None:
+            self.lagrangian = Elementwise(lagrangian=lagrangian)
+        else:
+            given = isinstance(activation, AbstractLagrangian)
+            self.lagrangian = activation if given else Elementwise(activation)
 
     def __check_init__(self) -> None:
         if self.W.ndim != 2 or self.W.shape[0] != self.W.shape[1] or self.bias.shape != self.W.shape[:1]:
@@ -59,21 +64,22 @@ class Hopfield(AbstractLagrangianEnergy):
     def __call__(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """``-v.W v/2 - b.v + u.v - L(u)`` at ``u = x``."""
         v = self._activations(x)
-        return -0.5 * (v @ (self.W @ v)) - self.bias @ v + (x @ v - self.units.total(x))
+        return -0.5 * (v @ (self.W @ v)) - self.bias @ v + (x @ v - self.lagrangian(x))
 
     def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """Sum of the absolute values of the four terms, unit by unit and coupling by coupling."""
         v = jnp.abs(self._activations(x))
-        return 0.5 * (v @ (jnp.abs(self.W) @ v)) + jnp.abs(self.bias) @ v + jnp.abs(x) @ v + self.units.size(x)
+        return 0.5 * (v @ (jnp.abs(self.W) @ v)) + jnp.abs(self.bias) @ v + jnp.abs(x) @ v + self.lagrangian.size(x)
 
     def dual_gradient(self, t: Time, x: Float[Array, " D"]) -> Float[Array, " D"]:
         """``u - W v - b``: ``dE/dg`` for a symmetric ``W``, and Hopfield's field for any."""
         return x - self.bias - self.W @ self._activations(x)
 
-    def slope(self, x: Float[Array, " D"]) -> Float[Array, " D"]:
-        """``g'(u)``, shape (D,)."""
-        return self.units.slope(x)
+    @property
+    def tau(self) -> Float[Array, ""]:
+        """1: the flow says how slow the units are."""
+        return jnp.ones((), self.W.dtype)
 
     def _activations(self, x: Float[Array, " D"]) -> Float[Array, " D"]:
         require_state(x, "W", self.W)
-        return self.units.g(x)
+        return self.lagrangian.g(x)
