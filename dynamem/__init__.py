@@ -39,17 +39,28 @@ if TYPE_CHECKING:
     from .diffusion import convert as convert
     from .diffusion import karras_grid as karras_grid
     from .diffusion import torch_model as torch_model
+    from .energies import HAM as HAM
     from .energies import AbstractEnergy as AbstractEnergy
     from .energies import AbstractLagrangian as AbstractLagrangian
     from .energies import AbstractLagrangianEnergy as AbstractLagrangianEnergy
+    from .energies import AbstractSynapse as AbstractSynapse
+    from .energies import AttentionSynapse as AttentionSynapse
+    from .energies import ConvSynapse as ConvSynapse
     from .energies import DenseMemory as DenseMemory
+    from .energies import DenseSynapse as DenseSynapse
+    from .energies import Effective as Effective
     from .energies import Elementwise as Elementwise
+    from .energies import EnergyTransformer as EnergyTransformer
     from .energies import Hopfield as Hopfield
+    from .energies import KrotovHopfield as KrotovHopfield
     from .energies import Lagrangian as Lagrangian
+    from .energies import Layer as Layer
     from .energies import LayerNorm as LayerNorm
     from .energies import LogSumExp as LogSumExp
+    from .energies import MemorySynapse as MemorySynapse
     from .energies import Softmax as Softmax
     from .energies import SphericalNorm as SphericalNorm
+    from .energies import Synapse as Synapse
     from .flows import AbstractFlow as AbstractFlow
     from .flows import GradientFlow as GradientFlow
     from .flows import Interpolant as Interpolant
@@ -100,8 +111,9 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "kernels": "Retrieval retrieve",
-    "energies": "AbstractEnergy AbstractLagrangian AbstractLagrangianEnergy DenseMemory Elementwise Hopfield "
-    "Lagrangian LayerNorm LogSumExp Softmax SphericalNorm",
+    "energies": "AbstractEnergy AbstractLagrangian AbstractLagrangianEnergy AbstractSynapse AttentionSynapse "
+    "ConvSynapse DenseMemory DenseSynapse Effective Elementwise EnergyTransformer HAM Hopfield "
+    "KrotovHopfield Lagrangian Layer LayerNorm LogSumExp MemorySynapse Softmax SphericalNorm Synapse",
     "diffusion": "AbstractDenoiser AbstractLaw AbstractPathEnergy AbstractSchedule AnySchedule ClassifierFreeGuidance "
     "ClassifierGuidance Cosine DensityEnergy DiffusionPath EDM Empirical FlowMatching FreeEnergy Frozen "
     "GaussianMixture GuidedEnergy HopfieldEnergy HostModel Prediction SubVP Trigonometric VE VP convert "

@@ -158,11 +158,59 @@ def _soft(x):
     return jnp.arctan(x)
 
 
+def _soft_maximum(x):
+    return jnp.sum(jnp.logaddexp(x, -x)) + 0.5 * jnp.sum(x) ** 2
+
+
+LAGRANGIANS = {
+    "Elementwise[tanh]": lambda: dm.Elementwise("tanh", beta=2.0),
+    "Elementwise[repu]": lambda: dm.Elementwise("repu", n=3),
+    "Elementwise[exp]": lambda: dm.Elementwise("exp", beta=0.5),
+    "Softmax": lambda: dm.Softmax(1.5),
+    "SphericalNorm": lambda: dm.SphericalNorm(0.7, 0.1),
+    "LayerNorm": lambda: dm.LayerNorm(0.7, BIAS, 0.1),
+    "Lagrangian": lambda: dm.Lagrangian(_soft_maximum),
+    "LayersLagrangian": lambda: three_layers().lagrangian,
+}
+
+
+def three_layers():
+    """A ring of three units of one layer each, with three time constants."""
+    layers = {
+        name: dm.Layer(1, kind, BIAS[:1], tau)
+        for name, kind, tau in zip("abc", ("tanh", "relu", "sigmoid"), SCALING, strict=True)
+    }
+    dense = [dm.DenseSynapse(COUPLINGS[i : i + 1, i : i + 1], pair) for i, pair in enumerate(("ab", "bc", "ca"))]
+    return dm.HAM(layers, dense)
+
+
+def transformer(**how):
+    """One token of three coordinates that attends to itself, and five memories."""
+    keys, queries = np.random.default_rng(3).normal(size=(2, 2, 2, 3))
+    how = {"mask": np.ones((1, 1), bool), "eps": 0.1, **how}
+    return dm.EnergyTransformer(keys, queries, XI, tokens=1, **how)
+
+
+def _product(a, b):
+    return a[0] * b[0] ** 2
+
+
+SYNAPSES = {
+    "Synapse": lambda: dm.Synapse(_product, ("a", "b")),
+    "DenseSynapse": lambda: dm.DenseSynapse(COUPLINGS[:1, :1], ("a", "b")),
+    "ConvSynapse": lambda: dm.ConvSynapse(COUPLINGS[None, :1], ("a", "b")),
+    "AttentionSynapse": lambda: transformer().synapses[0],
+    "MemorySynapse": lambda: transformer().synapses[1],
+}
+
 # name -> (builder, time at which it is tried); the clock of the path energies stands in the name.
 ENERGIES = {
     "Hopfield": (lambda: dm.Hopfield(COUPLINGS, BIAS), 0.0),
     "Hopfield[sigmoid]": (lambda: dm.Hopfield(COUPLINGS, BIAS, "sigmoid"), 0.0),
     "Hopfield[function]": (lambda: dm.Hopfield(COUPLINGS, BIAS, _soft), 0.0),
+    "HAM": (three_layers, 0.0),
+    "HAM[transformer]": (transformer, 0.0),
+    "Effective": (lambda: dm.Effective(dm.KrotovHopfield(XI, bias=BIAS), ("h",)), 0.0),
     "DenseMemory[power]": (lambda: dm.DenseMemory(XI, "power", 4), 0.0),
     "DenseMemory[rectified]": (lambda: dm.DenseMemory(XI, "rectified", 3), 0.0),
     "DenseMemory[exp]": (lambda: dm.DenseMemory(XI, "exp"), 0.0),
@@ -192,6 +240,8 @@ FLOWS = {
         (0.0, 1.0),
     ),
     "LagrangianFlow": (lambda: dm.LagrangianFlow(dm.Hopfield(COUPLINGS, BIAS), SCALING), (0.0, 1.0)),
+    "LagrangianFlow[HAM]": (lambda: dm.LagrangianFlow(three_layers()), (0.0, 1.0)),
+    "LagrangianFlow[transformer]": (lambda: dm.LagrangianFlow(transformer()), (0.0, 1.0)),
     "Langevin": (lambda: dm.Langevin(dm.LogSumExp(XI, 1.5), 0.3), (0.0, 1.0)),
     "ProbabilityFlow[lam]": (lambda: dm.ProbabilityFlow(path()), (-1.0, 0.5)),
     "ProbabilityFlow[tau]": (lambda: dm.ProbabilityFlow(path(), clock="tau"), (0.2, 0.8)),
@@ -211,6 +261,8 @@ SOLVERS = {"DDIM": lambda: dm.DDIM(), "DDIM[1]": lambda: dm.DDIM(1.0)}
 
 TABLES = {
     dm.AbstractEnergy: [build for build, _ in ENERGIES.values()],
+    dm.AbstractLagrangian: list(LAGRANGIANS.values()),
+    dm.AbstractSynapse: list(SYNAPSES.values()),
     dm.AbstractSchedule: list(LEAF_SCHEDULES.values()),
     dm.AbstractDenoiser: [*LAWS.values(), *DENOISERS.values(), *NETWORKS.values()],
     dm.AbstractFlow: [build for build, _ in FLOWS.values()],

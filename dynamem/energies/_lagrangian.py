@@ -1,4 +1,4 @@
-r"""The Lagrangian ``L(x)`` of a layer of units (Krotov & Hopfield 2021, arXiv 2008.06996; Krotov 2021, arXiv 2107.06446).
+r"""The Lagrangian ``L(x)`` of a layer of units (Krotov & Hopfield 2021, arXiv 2008.06996; Krotov 2021, 2107.06446).
 
 Its gradient is the layer's activation ``g(x) = dL/dx``, and its Legendre transform ``x.g - L`` is what the layer adds
 to the energy. Activations may couple the units of a layer (softmax, norms), so that the Hessian of ``L`` is a matrix,

@@ -5,8 +5,8 @@ Spherical norm: ``L = gamma r``, ``r = sqrt(|x|^2 + eps)``, ``g = gamma x/r``,
     Hess L = gamma/r (I - x x^T/r^2),        v.(Hess L) v = gamma/r^3 (eps |v|^2 + |x|^2 |v|^2 - (x.v)^2) >= 0.
 
 Layer norm: ``L = D gamma S + delta.x``, ``S = sqrt(|x_c|^2/D + eps)`` with ``x_c = x - mean(x)``, ``g = gamma x_c/S +
-delta``, so the spherical norm of ``x_c`` with ``sqrt(D) gamma`` and ``D eps``. Its gain is one number: with a vector there
-is no Lagrangian. Both are convex if and only if ``gamma >= 0``.
+delta``, so the spherical norm of ``x_c`` with ``sqrt(D) gamma`` and ``D eps``. Its gain is one number: with a vector
+there is no Lagrangian. Both are convex if and only if ``gamma >= 0``.
 """
 
 from functools import partial
@@ -128,7 +128,7 @@ def _unbent(
     return jnp.where(flat, jnp.zeros_like(v), scale * (v + x * along))
 
 
-def _require_gain(gamma: Scalar, eps: Scalar, nonconvex: bool) -> None:
+def _require_gain(gamma: Float[Array, "..."], eps: Float[Array, "..."], nonconvex: bool) -> None:
     require_positive("eps", eps, scalar=True)
     if jnp.shape(gamma) != ():
         msg = f"gamma.shape={jnp.shape(gamma)!r}: need one number; with a gain for each unit there is no Lagrangian"

@@ -1,8 +1,8 @@
 r"""Lagrangian memories: ``tau dx/dt = -dE/dg`` (Hopfield 1984; Krotov & Hopfield 2021, arXiv 2008.06996, eq. 9).
 
-``dE/dt = -sum tau x'.(Hess L) x' <= 0`` for a convex Lagrangian: gradient flow with mobility ``(Hess L)^{-}/tau``, where
-``(Hess L)^{-}`` is any generalised inverse, since ``grad E = (Hess L) dE/dg`` lies in the Hessian's range. Units that a
-Lagrangian couples (softmax, norms) must share one ``tau``: otherwise ``(Hess L)/tau`` need not be positive.
+``dE/dt = -sum tau x'.(Hess L) x' <= 0`` for a convex Lagrangian: gradient flow with mobility ``(Hess L)^{-}/tau``,
+where ``(Hess L)^{-}`` is any generalised inverse, since ``grad E = (Hess L) dE/dg`` lies in the Hessian's range. Units
+that a Lagrangian couples (softmax, norms) must share one ``tau``: otherwise ``(Hess L)/tau`` need not be positive.
 """
 
 from typing import Any
