@@ -176,10 +176,8 @@ LAGRANGIANS = {
 
 def three_layers():
     """A ring of three units of one layer each, with three time constants."""
-    layers = {
-        name: dm.Layer(1, kind, BIAS[:1], tau)
-        for name, kind, tau in zip("abc", ("tanh", "relu", "sigmoid"), SCALING, strict=True)
-    }
+    kinds = zip("abc", ("tanh", "relu", "sigmoid"), SCALING, strict=True)
+    layers = {name: dm.Layer(1, kind, BIAS[:1], tau) for name, kind, tau in kinds}
     dense = [dm.DenseSynapse(COUPLINGS[i : i + 1, i : i + 1], pair) for i, pair in enumerate(("ab", "bc", "ca"))]
     return dm.HAM(layers, dense)
 
@@ -241,7 +239,6 @@ FLOWS = {
     ),
     "LagrangianFlow": (lambda: dm.LagrangianFlow(dm.Hopfield(COUPLINGS, BIAS), SCALING), (0.0, 1.0)),
     "LagrangianFlow[HAM]": (lambda: dm.LagrangianFlow(three_layers()), (0.0, 1.0)),
-    "LagrangianFlow[transformer]": (lambda: dm.LagrangianFlow(transformer()), (0.0, 1.0)),
     "Langevin": (lambda: dm.Langevin(dm.LogSumExp(XI, 1.5), 0.3), (0.0, 1.0)),
     "ProbabilityFlow[lam]": (lambda: dm.ProbabilityFlow(path()), (-1.0, 0.5)),
     "ProbabilityFlow[tau]": (lambda: dm.ProbabilityFlow(path(), clock="tau"), (0.2, 0.8)),

@@ -17,22 +17,15 @@ def answers(lagrangian, xs, v):
         hessian = lagrangian.hessian(x)
         image = hessian.mv(v)
         again = hessian.mv(lagrangian.solve(x, image))
-        return (
-            lagrangian(x),
-            lagrangian.g(x),
-            jax.grad(lagrangian)(x),
-            hessian.as_matrix(),
-            image,
-            again,
-            lagrangian.size(x),
-        )
+        first = (lagrangian(x), lagrangian.size(x), lagrangian.g(x), jax.grad(lagrangian)(x))
+        return *first, hessian.as_matrix(), image, again
 
     return jax.vmap(one)(xs)
 
 
 @pytest.mark.parametrize("name", LAGRANGIANS)
 def test_a_lagrangian_has_its_activation_as_gradient_and_a_convex_hessian(name):
-    value, g, slope, matrix, image, again, size = answers(LAGRANGIANS[name](), X, BIAS)
+    value, size, g, slope, matrix, image, again = answers(LAGRANGIANS[name](), X, BIAS)
     assert value.shape == (4,)
     np.testing.assert_allclose(g, slope, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(matrix, np.swapaxes(matrix, 1, 2), atol=1e-13)
@@ -89,9 +82,8 @@ def test_the_direction_of_negative_curvature_is_found():
 def test_one_bad_direction_among_three_hundred_is_found():
     far = np.zeros(300)
     far[123] = 1.0
-    least, direction = negative_curvature(
-        dm.Lagrangian(lambda x: _bowl(x) - (x @ jnp.asarray(far)) ** 2), jnp.ones(300)
-    )
+    lagrangian = dm.Lagrangian(lambda x: _bowl(x) - (x @ jnp.asarray(far)) ** 2)
+    least, direction = negative_curvature(lagrangian, jnp.ones(300))
     np.testing.assert_allclose(least, -1.0, rtol=1e-9)
     np.testing.assert_allclose(np.abs(direction), far, atol=1e-6)
 
