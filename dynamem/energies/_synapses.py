@@ -73,7 +73,7 @@ class DenseSynapse(AbstractSynapse):
     def __call__(self, *g: Float[Array, "..."]) -> Scalar:
         """``-g.W g'``, arrays of any shape taken as vectors."""
         first, second = (one.reshape(-1) for one in g)
-        return -(first @ (self.W.astype(first.dtype) @ second))
+        return -jnp.sum(first * (self.W.astype(first.dtype) @ second))
 
     def magnitude(self, *g: Float[Array, "..."]) -> Scalar:
         """``|g|.|W| |g'|``."""
