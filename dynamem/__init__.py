@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._errors import ContradictionError as ContradictionError
+    from .catalog import Recall as Recall
     from .catalog import System as System
+    from .catalog import overlap as overlap
+    from .catalog import recall_rate as recall_rate
     from .diffusion import EDM as EDM
     from .diffusion import VE as VE
     from .diffusion import VP as VP
@@ -45,31 +48,44 @@ if TYPE_CHECKING:
     from .energies import AbstractLagrangianEnergy as AbstractLagrangianEnergy
     from .energies import AbstractSynapse as AbstractSynapse
     from .energies import AttentionSynapse as AttentionSynapse
+    from .energies import BinaryHopfield as BinaryHopfield
     from .energies import ConvSynapse as ConvSynapse
+    from .energies import Cycle as Cycle
     from .energies import DenseMemory as DenseMemory
     from .energies import DenseSynapse as DenseSynapse
     from .energies import Effective as Effective
     from .energies import Elementwise as Elementwise
     from .energies import EnergyTransformer as EnergyTransformer
+    from .energies import FenchelYoung as FenchelYoung
+    from .energies import GolesEnergy as GolesEnergy
     from .energies import Hopfield as Hopfield
     from .energies import KrotovHopfield as KrotovHopfield
     from .energies import Lagrangian as Lagrangian
     from .energies import Layer as Layer
     from .energies import LayerNorm as LayerNorm
     from .energies import LogSumExp as LogSumExp
+    from .energies import LogSumReLU as LogSumReLU
     from .energies import MemorySynapse as MemorySynapse
+    from .energies import Oscillators as Oscillators
+    from .energies import RandomFeatureMemory as RandomFeatureMemory
     from .energies import Softmax as Softmax
     from .energies import SphericalNorm as SphericalNorm
     from .energies import Synapse as Synapse
+    from .energies import UniversalHopfield as UniversalHopfield
+    from .energies import hebb as hebb
+    from .energies import pseudo_inverse as pseudo_inverse
+    from .energies import storkey as storkey
     from .flows import AbstractFlow as AbstractFlow
     from .flows import GradientFlow as GradientFlow
     from .flows import Interpolant as Interpolant
     from .flows import LagrangianFlow as LagrangianFlow
     from .flows import Langevin as Langevin
     from .flows import Map as Map
+    from .flows import OscillatorFlow as OscillatorFlow
     from .flows import ProbabilityFlow as ProbabilityFlow
     from .flows import ReverseSDE as ReverseSDE
     from .kernels import Retrieval as Retrieval
+    from .kernels import entmax as entmax
     from .kernels import retrieve as retrieve
     from .learning import AbstractNetwork as AbstractNetwork
     from .learning import AbstractPotential as AbstractPotential
@@ -110,15 +126,18 @@ if TYPE_CHECKING:
     __version__: str
 
 _ROOMS = {
-    "kernels": "Retrieval retrieve",
+    "kernels": "Retrieval entmax retrieve",
     "energies": "AbstractEnergy AbstractLagrangian AbstractLagrangianEnergy AbstractSynapse AttentionSynapse "
-    "ConvSynapse DenseMemory DenseSynapse Effective Elementwise EnergyTransformer HAM Hopfield "
-    "KrotovHopfield Lagrangian Layer LayerNorm LogSumExp MemorySynapse Softmax SphericalNorm Synapse",
+    "BinaryHopfield ConvSynapse Cycle DenseMemory DenseSynapse Effective Elementwise EnergyTransformer "
+    "FenchelYoung GolesEnergy HAM Hopfield KrotovHopfield Lagrangian Layer LayerNorm LogSumExp LogSumReLU "
+    "MemorySynapse Oscillators RandomFeatureMemory Softmax SphericalNorm Synapse UniversalHopfield hebb "
+    "pseudo_inverse storkey",
     "diffusion": "AbstractDenoiser AbstractLaw AbstractPathEnergy AbstractSchedule AnySchedule ClassifierFreeGuidance "
     "ClassifierGuidance Cosine DensityEnergy DiffusionPath EDM Empirical FlowMatching FreeEnergy Frozen "
     "GaussianMixture GuidedEnergy HopfieldEnergy HostModel Prediction SubVP Trigonometric VE VP convert "
     "karras_grid torch_model",
-    "flows": "AbstractFlow GradientFlow Interpolant LagrangianFlow Langevin Map ProbabilityFlow ReverseSDE",
+    "flows": "AbstractFlow GradientFlow Interpolant LagrangianFlow Langevin Map OscillatorFlow ProbabilityFlow "
+    "ReverseSDE",
     "solvers": "DDIM",
     "lyapunov": "Rate Verdict Witness check falsify generator",
     "learning": "AbstractNetwork AbstractPotential Asymmetry ConcaveDenoiser EnergyDenoiser LearnedEnergy "
@@ -126,7 +145,7 @@ _ROOMS = {
     "log_likelihood margin pretrained save_denoiser train",
     "programs": "TranslationError UnknownPrimitive",
     "rigour": "RateMap certify plane prove rate_map",
-    "catalog": "System",
+    "catalog": "Recall System overlap recall_rate",
     "_errors": "ContradictionError",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}

@@ -119,3 +119,27 @@ def unit_time(t: Any) -> Float[Array, ""]:
         msg = f"t={np.asarray(t)!s} is outside [0, 1]: schedules run from 0 (data) to 1 (noise)"
         raise InputError(msg)
     return jnp.where(outside, jnp.asarray(jnp.nan, t.dtype), into_unit(t))
+
+
+def require_signs(name: str, x: Any) -> None:
+    """Raise unless every known entry is +1 or -1."""
+    known = concrete(x)
+    if known is None or np.all(np.abs(known) == 1):
+        return
+    msg = f"{name} holds {known[np.abs(known) != 1].flat[0]!s}: need +1 and -1, for instance jnp.where({name} > 0, 1., -1.)"
+    raise InputError(msg)
+
+
+def require_symmetric(name: str, W: Any, remedy: str) -> None:
+    """Raise unless a known square matrix is symmetric, to rounding."""
+    known = concrete(W)
+    if known is None:
+        return
+    gap = np.abs(known - known.T)
+    if not np.all(gap <= 8 * np.finfo(known.dtype).eps * np.max(np.abs(known), initial=0.0)):
+        i, j = np.unravel_index(np.argmax(gap), gap.shape)
+        msg = (
+            f"{name}[{i}, {j}]={known[i, j]!s} and {name}[{j}, {i}]={known[j, i]!s}: the energy falls for a "
+            f"symmetric {name} only; {remedy}"
+        )
+        raise InputError(msg)

@@ -26,6 +26,7 @@ X = jnp.asarray(RNG.normal(size=(4, 3)))
 COUPLINGS = jnp.asarray(0.5 * (lambda a: a + a.T)(RNG.normal(size=(3, 3))))
 BIAS = jnp.asarray([0.3, -0.2, 0.1])
 SCALING = jnp.asarray([1.0, 2.0, 0.5])
+TURN = jnp.asarray([[0.0, 1.0, -0.3], [-1.0, 0.0, 0.5], [0.3, -0.5, 0.0]])
 SKEWED = jnp.asarray([[1.0, 0.4, 0.0], [-0.4, 2.0, 0.1], [0.0, -0.1, 0.5]])
 
 SCHEDULES = {
@@ -215,6 +216,19 @@ ENERGIES = {
     "DenseMemory[function]": (lambda: dm.DenseMemory(XI, _cube), 0.0),
     "LogSumExp": (lambda: dm.LogSumExp(XI, 1.5), 0.0),
     "LogSumExp[no bias]": (lambda: dm.LogSumExp(XI, 1.5, norm_bias=False), 0.0),
+    "BinaryHopfield": (lambda: dm.BinaryHopfield(COUPLINGS, BIAS), 0.0),
+    "GolesEnergy": (lambda: dm.GolesEnergy(dm.BinaryHopfield(COUPLINGS, BIAS)), 0.0),
+    "UniversalHopfield[dot, polynomial]": (
+        lambda: dm.UniversalHopfield(XI, separation="polynomial", beta=0.7, n=3),
+        0.0,
+    ),
+    "UniversalHopfield[euclidean, softmax]": (lambda: dm.UniversalHopfield(XI, "euclidean", beta=0.7), 0.0),
+    "FenchelYoung[1.5]": (lambda: dm.FenchelYoung(XI, 1.5, 1.5), 0.0),
+    "FenchelYoung[2, norm bias]": (lambda: dm.FenchelYoung(XI, 1.5, norm_bias=True), 0.0),
+    "LogSumReLU": (lambda: dm.LogSumReLU(XI, 0.4, 0.1), 0.0),
+    "RandomFeatureMemory": (lambda: dm.RandomFeatureMemory(XI, 0.5, 64, jr.key(3)), 0.0),
+    "Oscillators": (lambda: dm.Oscillators(COUPLINGS[:1, :1], BIAS[None]), 0.0),
+    "Oscillators[line]": (lambda: dm.Oscillators(COUPLINGS, BIAS[:, None]), 0.0),
     "DensityEnergy[lam]": (lambda: dm.DensityEnergy(path()), 0.3),
     "DensityEnergy[tau]": (lambda: dm.DensityEnergy(path(), clock="tau"), 0.7),
     "HopfieldEnergy[lam]": (lambda: dm.HopfieldEnergy(path()), 0.3),
@@ -239,6 +253,10 @@ FLOWS = {
     ),
     "LagrangianFlow": (lambda: dm.LagrangianFlow(dm.Hopfield(COUPLINGS, BIAS), SCALING), (0.0, 1.0)),
     "LagrangianFlow[HAM]": (lambda: dm.LagrangianFlow(three_layers()), (0.0, 1.0)),
+    "OscillatorFlow": (
+        lambda: dm.OscillatorFlow(dm.Oscillators(COUPLINGS[:1, :1], BIAS[None]), TURN[None]),
+        (0.0, 1.0),
+    ),
     "Langevin": (lambda: dm.Langevin(dm.LogSumExp(XI, 1.5), 0.3), (0.0, 1.0)),
     "ProbabilityFlow[lam]": (lambda: dm.ProbabilityFlow(path()), (-1.0, 0.5)),
     "ProbabilityFlow[tau]": (lambda: dm.ProbabilityFlow(path(), clock="tau"), (0.2, 0.8)),

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ._names import system_names as system_names
     from ._options import AuditOptions as AuditOptions
     from ._options import DataSet as DataSet
+    from ._recall import CORRUPTIONS as CORRUPTIONS
+    from ._recall import Recall as Recall
+    from ._recall import overlap as overlap
+    from ._recall import recall_rate as recall_rate
     from ._runs import schedule_of as schedule_of
     from ._runs import starts as starts
     from ._subject import Subject as Subject
@@ -23,13 +27,17 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "DYNAMICS": "_names",
+    "CORRUPTIONS": "_recall",
     "Audit": "_audit_types",
     "AuditOptions": "_options",
     "DataSet": "_options",
+    "Recall": "_recall",
     "Subject": "_subject",
     "System": "_system",
     "load_system": "_system",
     "memory": "_memories",
+    "overlap": "_recall",
+    "recall_rate": "_recall",
     "run_audit": "_audit",
     "schedule_of": "_runs",
     "starts": "_runs",

@@ -8,5 +8,6 @@ from ._interpolant import Interpolant as Interpolant
 from ._lagrangian import LagrangianFlow as LagrangianFlow
 from ._langevin import Langevin as Langevin
 from ._map import Map as Map
+from ._oscillators import OscillatorFlow as OscillatorFlow
 from ._probability import ProbabilityFlow as ProbabilityFlow
 from ._reverse import ReverseSDE as ReverseSDE

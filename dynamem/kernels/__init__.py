@@ -9,6 +9,9 @@ from ._carry import merge as merge
 from ._correct import relative_entropy_density as relative_entropy_density
 from ._dense import centred as centred
 from ._dense import dense as dense
+from ._entmax import entmax as entmax
+from ._entmax import entmax_value as entmax_value
+from ._entmax import require_order as require_order
 from ._record import Retrieval as Retrieval
 from ._record import Tilt as Tilt
 from ._retrieve import retrieve as retrieve

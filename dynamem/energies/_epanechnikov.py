@@ -1,0 +1,72 @@
+r"""The log-sum-ReLU memory, with Epanechnikov's kernel (Hoover et al. 2025, arXiv 2506.10801).
+
+    E(x) = -log(eps + S(x))/beta,   S(x) = sum_i max(0, 1 - beta |x - xi_i|^2/2),   grad E = sum_{i in B} (x - xi_i)/(eps + S),
+
+``B(x)`` the patterns within ``sqrt(2/beta)`` of ``x``. The update goes to the centroid of ``B``, a gradient step of size
+``(eps + S)/|B|``. There the sum over ``B``, a concave quadratic, is largest, and the other terms are not negative: E never
+rises. Its minima are the centroids ``c`` of sets of patterns with ``B(c)`` that very set (Proposition 2).
+
+Exact recall (Theorem 1): let ``r`` be the least distance of two patterns and ``beta = 2/(r - Delta)^2``. A state nearer
+than ``Delta`` to ``xi_i`` is farther than ``r - Delta`` from the others, and one update makes it ``xi_i``, as long as ``xi_i``
+itself supports it: ``Delta < r/2`` (the paper says ``Delta < r``, but beyond ``r/2`` the radius is ``r - Delta``).
+
+A state outside every support is a flat place: ``E = -log(eps)/beta``, no gradient, and the update leaves it where it is.
+"""
+
+from functools import partial
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Scalar
+
+from .._types import Time
+from .._validate import floats, require_patterns, require_positive, require_state
+from ._base import AbstractEnergy
+
+
+class LogSumReLU(AbstractEnergy):
+    """``E = -log(eps + sum_i max(0, 1 - beta |x - xi_i|^2/2))/beta``.
+
+    Arguments:
+        xi: patterns, shape (N, D).
+        beta: inverse temperature, positive and finite: patterns reach as far as ``sqrt(2/beta)``.
+        eps: positive, so that states outside every support have a finite energy.
+    """
+
+    xi: Float[Array, "N D"] = eqx.field(converter=partial(floats, "xi"))
+    beta: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    eps: Float[Array, ""] = eqx.field(default=1e-6, converter=jnp.asarray)
+
+    def __check_init__(self) -> None:
+        require_patterns("xi", self.xi)
+        require_positive("beta", self.beta, scalar=True)
+        require_positive("eps", self.eps, scalar=True)
+
+    def __call__(self, t: Time, x: Float[Array, " D"]) -> Scalar:
+        """``-log(eps + S(x))/beta``; flat outside every support."""
+        total = self.eps.astype(x.dtype) + jnp.sum(jnp.maximum(self._kernels(x), 0))
+        return -jnp.log(total) / self.beta.astype(x.dtype)
+
+    def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
+        """``|E|`` and what rounding the kernels does to it: ``sum_B (1 + |x|^2 + |xi|^2)``, over ``eps + S``."""
+        kernels, beta, eps = self._kernels(x), self.beta.astype(x.dtype), self.eps.astype(x.dtype)
+        total = eps + jnp.sum(jnp.maximum(kernels, 0))
+        near = kernels > -jnp.asarray(1e-6, x.dtype) * (1 + beta * (x @ x))
+        sizes = 1 / beta + x @ x + jnp.sum(self.xi * self.xi, axis=1)
+        shaken = jnp.sum(jnp.where(near, sizes, jnp.zeros_like(sizes)))
+        return (jnp.abs(jnp.log(total)) + 1) / beta + shaken / total
+
+    def active(self, x: Float[Array, " D"]) -> Bool[Array, " N"]:
+        """``B(x)``: which patterns reach ``x``, shape (N,); none in a flat place."""
+        return self._kernels(x) > 0
+
+    def update(self, x: Float[Array, " D"]) -> Float[Array, " D"]:
+        """The centroid of the patterns that reach ``x``, or ``x`` where none does; E never rises."""
+        reached = self.active(x).astype(x.dtype)
+        count = jnp.sum(reached)
+        return jnp.where(count > 0, reached @ self.xi / jnp.maximum(count, 1), x)
+
+    def _kernels(self, x: Float[Array, " D"]) -> Float[Array, " N"]:
+        require_state(x, "xi", self.xi)
+        squares = x @ x - 2 * (self.xi @ x) + jnp.sum(self.xi * self.xi, axis=1)
+        return 1 - 0.5 * self.beta.astype(x.dtype) * squares
