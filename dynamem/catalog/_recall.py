@@ -95,7 +95,7 @@ def recall_rate(
     """The share of patterns that ``update`` recalls from corrupted ones.
 
     Arguments:
-        update: retrieval, from states (batch, D) to states (batch, D): ``jax.vmap(memory.update)`` for instance.
+        update: retrieval, from states (batch, D) to states (batch, D): ``equinox.filter_vmap(memory.update)``.
         xi: the stored patterns, shape (N, D).
         corruption: a name of `CORRUPTIONS`, or a function ``(key, x (B, D), level) -> (B, D)``.
         levels: strengths of the corruption, shape (L,).
@@ -119,7 +119,9 @@ def recall_rate(
     pick, key = jr.split(key)
     order = np.asarray(jr.permutation(pick, len(xi)))[: trials or len(xi)]
     recalled = np.zeros(len(levels), int)
-    run = eqx.filter_jit(update) if jit else update
+    run = update
+    if jit:
+        run = eqx.filter_jit(update) if isinstance(update, eqx.Module) else jax.jit(update)
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
         padded = jnp.asarray(np.resize(rows, batch))  # one shape, hence one compilation
