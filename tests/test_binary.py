@@ -39,14 +39,19 @@ def after(memory, states):
     return every, [jax.vmap(memory, (None, 0))(T, x) for x in every], [jax.vmap(goles, (None, 0))(T, x) for x in every]
 
 
+@eqx.filter_jit
+def following(memory, states):
+    return jax.vmap(memory.synchronous)(jnp.asarray(states))
+
+
 def test_energies_of_all_states_are_their_formulas():
     """E and the two-step energy -x'.W x - b.(x + x'), Goles & Olivos 1981, of 64 states by NumPy."""
     memory, x = dm.BinaryHopfield(jnp.asarray(HOLLOW), jnp.asarray(B)), np.asarray(STATES)
     (_, _, together), energies, goles = after(memory, STATES)
     np.testing.assert_allclose(energies[0], -0.5 * np.einsum("bi,ij,bj->b", x, HOLLOW, x) - x @ B, rtol=1e-12)
-    following = np.sign(x @ HOLLOW + B)
-    np.testing.assert_array_equal(together, following)
-    np.testing.assert_allclose(goles[0], -np.einsum("bi,ij,bj->b", following, HOLLOW, x) - (x + following) @ B)
+    second = np.sign(x @ HOLLOW + B)
+    np.testing.assert_array_equal(together, second)
+    np.testing.assert_allclose(goles[0], -np.einsum("bi,ij,bj->b", second, HOLLOW, x) - (x + second) @ B)
 
 
 def test_one_unit_at_a_time_never_raises_the_energy_and_all_at_once_never_raises_goles_energy():
@@ -55,9 +60,8 @@ def test_one_unit_at_a_time_never_raises_the_energy_and_all_at_once_never_raises
     assert np.all(energies[1] <= energies[0] + 1e-12)
     assert np.any(energies[1] < energies[0])
     for memory in (hollow, full):
-        goles = dm.GolesEnergy(memory)
-        moved = jax.vmap(memory.synchronous)(STATES)
-        assert np.all(jax.vmap(goles, (None, 0))(T, moved) <= jax.vmap(goles, (None, 0))(T, STATES) + 1e-12)
+        _, _, goles = after(memory, STATES)
+        assert np.all(goles[2] <= goles[0] + 1e-12)
 
 
 def test_without_the_hypotheses_the_energies_rise():
@@ -148,16 +152,16 @@ def test_the_pseudo_inverse_stores_independent_patterns_exactly(count):
     """Personnaz et al. 1985: any number up to D; Hebb's rule loses some at 10 of 40 (0.25 > 0.138)."""
     xi = signs(count, 40, seed=2)
     memory = dm.BinaryHopfield(dm.pseudo_inverse(xi))
-    np.testing.assert_array_equal(jax.vmap(memory.synchronous)(jnp.asarray(xi)), xi)
+    np.testing.assert_array_equal(following(memory, xi), xi)
     hebbian = dm.BinaryHopfield(dm.hebb(xi))
-    assert np.any(np.asarray(jax.vmap(hebbian.synchronous)(jnp.asarray(xi))) != xi)
+    assert np.any(np.asarray(following(hebbian, xi)) != xi)
 
 
 def test_storkey_stores_more_than_hebb():
     """Storkey 1997: of 12 random patterns on 60 units, a load of 0.2."""
     xi = jnp.asarray(signs(12, 60, seed=1))
     kept = {
-        name: int(np.sum(np.all(np.asarray(jax.vmap(dm.BinaryHopfield(RULES[name](xi)).synchronous)(xi) == xi), 1)))
+        name: int(np.sum(np.all(np.asarray(following(dm.BinaryHopfield(RULES[name](xi)), xi) == xi), 1)))
         for name in ("hebb", "storkey")
     }
     assert kept["storkey"] > kept["hebb"] + 2
