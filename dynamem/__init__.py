@@ -122,6 +122,17 @@ if TYPE_CHECKING:
     from .rigour import prove as prove
     from .rigour import rate_map as rate_map
     from .solvers import DDIM as DDIM
+    from .solvers import DDPM as DDPM
+    from .solvers import AbstractSampler as AbstractSampler
+    from .solvers import AnnealedLangevin as AnnealedLangevin
+    from .solvers import BlindSampler as BlindSampler
+    from .solvers import DPMSolver2M as DPMSolver2M
+    from .solvers import DPMSolver2S as DPMSolver2S
+    from .solvers import DPMSolverSDE as DPMSolverSDE
+    from .solvers import EDMHeun as EDMHeun
+    from .solvers import EulerAncestral as EulerAncestral
+    from .solvers import ExponentialAB as ExponentialAB
+    from .solvers import PredictorCorrector as PredictorCorrector
 
     __version__: str
 
@@ -138,7 +149,8 @@ _ROOMS = {
     "karras_grid torch_model",
     "flows": "AbstractFlow GradientFlow Interpolant LagrangianFlow Langevin Map OscillatorFlow ProbabilityFlow "
     "ReverseSDE",
-    "solvers": "DDIM",
+    "solvers": "AbstractSampler AnnealedLangevin BlindSampler DDIM DDPM DPMSolver2M DPMSolver2S DPMSolverSDE EDMHeun "
+    "EulerAncestral ExponentialAB PredictorCorrector",
     "lyapunov": "Rate Verdict Witness check falsify generator",
     "learning": "AbstractNetwork AbstractPotential Asymmetry ConcaveDenoiser EnergyDenoiser LearnedEnergy "
     "LogLikelihood Margin MLPDenoiser Recipe Track Tracked Training UNetDenoiser asymmetry load_denoiser "

@@ -272,7 +272,38 @@ FLOWS = {
     "TermDynamics[noise]": (lambda: dynamics_of(user_terms(True)), (0.0, 1.0)),
 }
 
-SOLVERS = {"DDIM": lambda: dm.DDIM(), "DDIM[1]": lambda: dm.DDIM(1.0)}
+SAMPLERS = {
+    "DDIM": lambda: dm.DDIM(),
+    "DDIM[1]": lambda: dm.DDIM(1.0),
+    "DDPM": lambda: dm.DDPM(),
+    "DDPM[upper]": lambda: dm.DDPM("upper"),
+    "EDMHeun": lambda: dm.EDMHeun(),
+    "EDMHeun[churn]": lambda: dm.EDMHeun(2.0, 0.3, 50.0, 1.01, steps=4),
+    "DPMSolver2M": lambda: dm.DPMSolver2M(),
+    "DPMSolver2S": lambda: dm.DPMSolver2S(),
+    "DPMSolverSDE": lambda: dm.DPMSolverSDE(),
+    "EulerAncestral": lambda: dm.EulerAncestral(),
+    "EulerAncestral[1.5]": lambda: dm.EulerAncestral(1.5),
+    "ExponentialAB[2]": lambda: dm.ExponentialAB(),
+    "ExponentialAB[3]": lambda: dm.ExponentialAB(3),
+    "ExponentialAB[4]": lambda: dm.ExponentialAB(4),
+    "PredictorCorrector": lambda: dm.PredictorCorrector(),
+    "PredictorCorrector[ancestral]": lambda: dm.PredictorCorrector("ancestral", 0.1, corrections=2),
+    "AnnealedLangevin": lambda: dm.AnnealedLangevin(repeats=3),
+}
+
+
+def stepped(sampler):
+    """The flow that a sampler steps: of churn 0 if its terms need no noise."""
+    still = sampler.churn(noisy=False)
+    needs = float(sampler.S_churn) > 0 if isinstance(sampler, dm.EDMHeun) else float(still) > 0
+    return dm.ReverseSDE(path(), sampler.churn(noisy=True)) if needs else dm.ProbabilityFlow(path())
+
+
+# name -> (builder, the flow that it steps)
+SOLVERS = {name: (build, lambda build=build: stepped(build())) for name, build in SAMPLERS.items()} | {
+    "BlindSampler": (lambda: dm.BlindSampler(), lambda: dm.Langevin(dm.LogSumExp(XI, 1.5), 1.0)),
+}
 
 TABLES = {
     dm.AbstractEnergy: [build for build, _ in ENERGIES.values()],
@@ -281,7 +312,7 @@ TABLES = {
     dm.AbstractSchedule: list(LEAF_SCHEDULES.values()),
     dm.AbstractDenoiser: [*LAWS.values(), *DENOISERS.values(), *NETWORKS.values()],
     dm.AbstractFlow: [build for build, _ in FLOWS.values()],
-    dfx.AbstractSolver: list(SOLVERS.values()),
+    dfx.AbstractSolver: [build for build, _ in SOLVERS.values()],
 }
 
 

@@ -17,6 +17,7 @@ from dynamem.lyapunov import dynamics_of, laplacian
 from dynamem.lyapunov._trajectory import controlled
 from tests import catalogue
 from tests.catalogue import BLIND, DENOISERS, ENERGIES, FLOWS, LAWS, LEAF_SCHEDULES, SOLVERS, TABLES, WEIGHTS, XI, X
+from tests.sampler_reference import STEPS, Waves, walk
 
 
 STEP = 1e-5
@@ -304,12 +305,44 @@ def test_flow(name):
 # ----------------------------------------------------------------- solvers
 
 
+GRID = jnp.asarray([-1.0, -0.7, 0.4, 0.8, 1.6, 1.9])
+PHASES = jnp.asarray([0.1, 0.8, 2.0, 4.0])
+
+
+@eqx.filter_jit
+def walked(flow, solver, xs, phases):
+    """States of a solve from every state, on a grid of unequal steps, shape (B, n, D)."""
+
+    def one(x, phase):
+        how = {"saveat": dfx.SaveAt(t0=True, steps=True), "max_steps": 5, "throw": False, "adjoint": dfx.ForwardMode()}
+        step_to = dfx.StepTo(GRID)
+        return dfx.diffeqsolve(
+            controlled(flow, Waves(phase)), solver, GRID[0], GRID[-1], None, x, stepsize_controller=step_to, **how
+        ).ys
+
+    return jax.vmap(one)(xs, phases)
+
+
 @pytest.mark.parametrize("name", SOLVERS)
 def test_solver(name):
-    solver = SOLVERS[name]()
-    flow = dm.ReverseSDE(catalogue.path(), jnp.square(solver.eta))
-    span, keys = (jnp.asarray(-1.0), jnp.asarray(0.5)), jr.split(jr.key(2), 4)
-    found = ends(flow, solver, X, span, keys)
+    """A solver's steps are its paper's, and each state of a batch goes its own way."""
+    build, flow = SOLVERS[name]
+    solver = build()
+    found = np.asarray(walked(flow(), solver, X, PHASES))
     assert np.all(np.isfinite(found))
-    assert solver.order(flow) == solver.strong_order(flow) == 1
-    agree(found[0], ends(flow, solver, X[:1], span, keys[:1])[0], 1e-12)
+    agree(walked(flow(), solver, X[::-1], PHASES[::-1])[::-1], found, 1e-13)
+    for x, phase, states in zip(X, np.asarray(PHASES), found, strict=True) if name in STEPS else ():
+        agree(states, walk(STEPS[name], np.asarray(GRID), x, phase), 1e-9, 1e-10)
+    narrow = jnp.zeros(3, jnp.float32)
+    terms = [dfx.ODETerm(catalogue._pull), dfx.ControlTerm(catalogue._pull, Waves(narrow[0]))]
+    terms = dfx.MultiTerm(*terms) if solver_is_noisy(flow()) else terms[0]
+    made = eqx.filter_eval_shape(one_step, solver, terms, jnp.float32(0.0), jnp.float32(0.5), narrow)
+    assert made.dtype == jnp.float32
+
+
+def solver_is_noisy(flow):
+    return flow.diffusion(jnp.asarray(0.0), X[0], None) is not None
+
+
+def one_step(solver, terms, t0, t1, x):
+    return solver.step(terms, t0, t1, x, None, solver.init(terms, t0, t1, x, None), False)[0]

@@ -96,9 +96,7 @@ def test_frequencies_and_asymmetry_break_it(broken):
 
 def test_equal_frequencies_about_one_axis_commute_with_the_coupling():
     """Omega_i = Omega for all, no bias, J_ij numbers: the energy is blind to the common rotation and still falls."""
-    flow = dm.OscillatorFlow(
-        dm.Oscillators(SYMMETRIC, jnp.zeros((4, 3))), jnp.broadcast_to(TURNS[:1], TURNS.shape)
-    )
+    flow = dm.OscillatorFlow(dm.Oscillators(SYMMETRIC, jnp.zeros((4, 3))), jnp.broadcast_to(TURNS[:1], TURNS.shape))
     _, rate = rates(flow, STATES)
     np.testing.assert_allclose(rate.drift, 0, atol=1e-11)
     assert np.all(rate.total < 0)

@@ -122,7 +122,8 @@ def test_ddim_eta_adds_the_noise_of_the_paper(eta):
 
 def one_step(flow, solver):
     terms = flow.terms(dfx.UnsafeBrownianPath((3,), jr.key(0))) if isinstance(flow, dm.ReverseSDE) else flow.terms()
-    return solver.step(terms, jnp.asarray(-0.4), jnp.asarray(0.5), X[0], None, None, False)[0]
+    ends = jnp.asarray(-0.4), jnp.asarray(0.5)
+    return solver.step(terms, *ends, X[0], None, solver.init(terms, *ends, X[0], None), False)[0]
 
 
 REFUSED = {
@@ -131,13 +132,44 @@ REFUSED = {
     r"eta.shape=\(2,\)": lambda: dm.DDIM(jnp.ones(2)),
     "clock='tau': DDIM steps on clock 'lam'": lambda: one_step(dm.ProbabilityFlow(path(), "tau"), dm.DDIM()),
     "clock='tau'": lambda: one_step(dm.ReverseSDE(path(), 1.0, "tau"), dm.DDIM(1.0)),
-    "churn=1.0, eta=0.0: ": lambda: one_step(dm.ReverseSDE(path(), 1.0), dm.DDIM()),
-    r"churn=0.0, eta=0.5: .* churn = eta\^2=0.25": lambda: one_step(dm.ProbabilityFlow(path()), dm.DDIM(0.5)),
+    "clock='tau': DPMSolver2M steps on": lambda: one_step(dm.ProbabilityFlow(path(), "tau"), dm.DPMSolver2M()),
+    "churn=1.0: DPMSolver2M here is a step of the flow of churn 0.0": lambda: one_step(
+        dm.ReverseSDE(path(), 1.0), dm.DPMSolver2M()
+    ),
+    "churn=0.5: EDMHeun here is a step of the flow of churn 1.0": lambda: one_step(
+        dm.ReverseSDE(path(), 0.5), dm.EDMHeun()
+    ),
+    "churn=0.0: DDPM here": lambda: one_step(dm.ProbabilityFlow(path()), dm.DDPM()),
+    "gamma=0.41.*: churn needs noise": lambda: one_step(dm.ProbabilityFlow(path()), dm.EDMHeun(9.0, steps=2)),
+    "terms=ODETerm: DDPM needs noise": lambda: dm.DDPM().step(
+        dfx.ODETerm(lambda t, y, args: -y), 0.0, 0.5, X[0], None, None, False
+    ),
+    "terms=ODETerm: BlindSampler needs noise": lambda: dm.BlindSampler().init(
+        dfx.ODETerm(lambda t, y, args: -y), 0.0, 1.0, X[0], None
+    ),
+    "flow=ReverseSDE: it is told the noise level": lambda: dm.BlindSampler().init(
+        dm.ReverseSDE(path()).terms(dfx.UnsafeBrownianPath((3,), jr.key(0))), 0.0, 1.0, X[0], None
+    ),
+    "variance='middle': choose": lambda: dm.DDPM("middle"),
+    "r=1.5: must be at most 1": lambda: dm.DPMSolver2S(1.5),
+    "S_churn=9.0, steps=None": lambda: dm.EDMHeun(9.0),
+    "S_noise=-1": lambda: dm.EDMHeun(S_noise=-1.0),
+    "eta=-0.5": lambda: dm.EulerAncestral(-0.5),
+    "k=5: choose 2, 3 or 4": lambda: dm.ExponentialAB(5),
+    "predictor='euler': choose": lambda: dm.PredictorCorrector("euler"),
+    "corrections=-1": lambda: dm.PredictorCorrector(corrections=-1),
+    "delta=0": lambda: dm.AnnealedLangevin(0.0),
+    "repeats=0": lambda: dm.AnnealedLangevin(repeats=0),
+    "h0=2.0: must be at most 1": lambda: dm.BlindSampler(2.0),
+    "churn=1.0: DDIM here is a step of the flow of churn 0.0": lambda: one_step(dm.ReverseSDE(path(), 1.0), dm.DDIM()),
+    r"churn=0.0: .* of churn 0.25, make it ReverseSDE\(path, 0.25\)": lambda: one_step(
+        dm.ProbabilityFlow(path()), dm.DDIM(0.5)
+    ),
 }
 
 
 @pytest.mark.parametrize("message", REFUSED)
-def test_ddim_refuses_what_it_does_not_fit(message):
+def test_samplers_refuse_what_they_do_not_fit(message):
     with pytest.raises(InputError, match=message):
         REFUSED[message]()
 

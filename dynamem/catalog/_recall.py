@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Scalar, Shaped
 
 from .._errors import InputError
 from .._types import Given
-from .._validate import concrete, floats, require_finite, require_patterns, require_positive, require_signs
+from .._validate import floats, require_patterns, require_positive, require_signs
 
 
 Corrupt = Callable[[Any, Any, Any], Any]
@@ -113,7 +113,9 @@ def recall_rate(
     require_patterns("xi", xi)
     require_positive("levels", levels, zero=True)
     if levels.ndim != 1 or not 0 < tolerance < 0.5:
-        msg = f"levels.shape={levels.shape!r}, tolerance={tolerance!r}: need levels (L,), and a number between 0 and 1/2"
+        msg = (
+            f"levels.shape={levels.shape!r}, tolerance={tolerance!r}: need levels (L,), and a number between 0 and 1/2"
+        )
         raise InputError(msg)
     corrupt = _named(corruption, xi, levels, image_shape) if isinstance(corruption, str) else corruption
     pick, key = jr.split(key)

@@ -8,7 +8,6 @@ which is ``-dE/dx_i`` for a symmetric coupling. `OscillatorFlow` moves them on t
 one after the other, shape (n d,).
 """
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar, Shaped
 
