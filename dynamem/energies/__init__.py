@@ -37,5 +37,4 @@ from ._synapses import AbstractSynapse as AbstractSynapse
 from ._synapses import ConvSynapse as ConvSynapse
 from ._synapses import DenseSynapse as DenseSynapse
 from ._synapses import Synapse as Synapse
-from ._units import Units as Units
 from ._universal import UniversalHopfield as UniversalHopfield
