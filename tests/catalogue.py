@@ -17,6 +17,7 @@ import numpy as np
 import dynamem as dm
 from dynamem.diffusion import Point
 from dynamem.lyapunov import dynamics_of
+from dynamem.survey import Held
 
 
 RNG = np.random.default_rng(7)
@@ -268,6 +269,7 @@ FLOWS = {
         lambda: dm.Tracked(path(law=dm.Empirical(XI[:, :1])), "hutchinson", 2, jr.key(0)),
         (-1.0, 0.5),
     ),
+    "Held": (lambda: Held(dm.ProbabilityFlow(path()), 0.2), (0.0, 1.0)),
     "TermDynamics": (lambda: dynamics_of(user_terms(False)), (0.0, 1.0)),
     "TermDynamics[noise]": (lambda: dynamics_of(user_terms(True)), (0.0, 1.0)),
 }
