@@ -15,7 +15,7 @@ from dynamem.cli import main as dynamem_command
 
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
-TESTED = {"own_memory", "own_diffusion", "two_schedules"}
+TESTED = {"own_memory", "own_diffusion", "two_schedules", "train_denoiser"}
 
 
 def example(name):
@@ -92,3 +92,17 @@ def test_the_committed_picture_is_small():
     picture = FOLDER / "two_schedules.svg"
     assert picture.stat().st_size < 150_000
     assert ET.parse(picture).getroot().tag.endswith("svg")
+
+
+def test_a_denoiser_is_trained_and_goes_on(tmp_path, capsys):
+    module = example("train_denoiser")
+    patterns, held_out = module.digits()
+    assert (patterns.shape, held_out.shape) == ((1497, 64), (300, 64))
+    checkpoint, weights = str(tmp_path / "run.npz"), str(tmp_path / "weights.npz")
+    first = module.main(["mlp", "--steps", "20", "--every", "10", "--checkpoint", checkpoint])
+    then = module.main(["mlp", "--steps", "40", "--every", "10", "--checkpoint", checkpoint, "--export", weights])
+    assert (first.step, then.step) == (20, 40)
+    assert 0.9 < then.held_out < first.held_out < 1.2  # the mean of the data alone has 1
+    assert type(dm.load_denoiser(weights)) is dm.MLPDenoiser
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[:-1]] == ["step 10", "step 20", "step 30", "step 40"]

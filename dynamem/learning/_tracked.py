@@ -68,18 +68,19 @@ class Tracked(AbstractODEFlow):
     def start(self, lam: Time, y: Float[Array, " D"]) -> Float[Array, " n"]:
         """The state at ``y`` (D,) and ``lam``, of D + 1 or D + probes numbers.
 
-        With a law ``a`` is exact there. A denoiser has to begin where the noise is larger than the data, and ``a`` is
-        that of the isotropic Gaussian whose posterior mean has its ``m - y`` and ``r = tr dm/dy/D``:
-        ``a = |y - m|^2/(2 s^2 (1 - r)) - (D/2) log(1 - r)``, wrong by ``O(D (variance/s^2)^2)``.
+        With a law ``a`` is exact there. A denoiser has to begin where the noise covers the data, and ``a`` is that of
+        the Gaussian whose posterior mean has its ``u = y - m`` and ``J = dm/dy``, ``u.(1 - J)^-1 u/(2 s^2) - log
+        det(1 - J)/2``, to first order in ``J - r``, ``r = tr J/D``: wrong by ``O(D (variance/s^2)^2)``.
         """
         point = self.path.locate("lam", lam, y)
         if isinstance(self.path.law, AbstractLaw):
             action = point.half_square - self.path.tilt(point).log_partition
-        else:
-            share = 1 - jnp.mean(self._traces(lam, y)) / y.shape[0]
-            move = y - self.path.mean(point)
-            action = 0.5 * point.kappa * (move @ move) / share - 0.5 * y.shape[0] * jnp.log(share)
-        return jnp.concatenate([y, jnp.broadcast_to(action[None], (self._count,))])
+            return jnp.concatenate([y, jnp.broadcast_to(action[None], (self._count,))])
+        r = self._traces(lam, y) / y.shape[0]
+        mean, bent = jax.jvp(lambda at: self._mean(lam, at), (y,), (y - self._mean(lam, y),))
+        u = y - mean
+        square = u @ u + (u @ bent - r * (u @ u)) / (1 - r)
+        return jnp.concatenate([y, 0.5 * point.kappa * square / (1 - r) - 0.5 * y.shape[0] * jnp.log1p(-r)])
 
     def read(self, lam: Time, x: Float[Array, " n"]) -> Track:
         """``y``, ``V`` and its standard error in a state at ``lam``."""
@@ -95,7 +96,7 @@ class Tracked(AbstractODEFlow):
     def drift(self, t: Time, x: Float[Array, " n"], args: PyTree) -> Float[Array, " n"]:
         """``(m - y, tr dm/dy)``."""
         y = x[: -self._count]
-        return jnp.concatenate([self.path.mean(self.path.locate("lam", t, y)) - y, self._traces(t, y)])
+        return jnp.concatenate([self._mean(t, y) - y, self._traces(t, y)])
 
     def mobility(self, t: Time, x: Float[Array, " n"]) -> None:
         """None: the identity."""
@@ -104,11 +105,14 @@ class Tracked(AbstractODEFlow):
     def _count(self) -> int:
         return 1 if self.key is None or self.trace == "exact" else self.probes
 
+    def _mean(self, lam: Time, y: Float[Array, " D"]) -> Float[Array, " D"]:
+        return self.path.mean(self.path.locate("lam", lam, y))
+
     def _traces(self, lam: Time, y: Float[Array, " D"]) -> Float[Array, " p"]:
         """``tr dm/dy``, or its estimate by each probe."""
 
         def mean(at: Float[Array, " D"]) -> Float[Array, " D"]:
-            return self.path.mean(self.path.locate("lam", lam, at))
+            return self._mean(lam, at)
 
         if self.key is None or self.trace == "exact":
             return jnp.trace(jax.jacfwd(mean)(y))[None]

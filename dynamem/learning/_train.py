@@ -96,6 +96,10 @@ def train(
     if steps < 1 or every < 1:
         msg = f"steps={steps!r}, every={every!r}: must be positive"
         raise InputError(msg)
+    size = denoiser.sizes["size"]
+    if xi.shape[1] != size:
+        msg = f"patterns.shape={xi.shape!r}: this {type(denoiser).__name__} takes states of {size} numbers, (N, {size})"
+        raise InputError(msg)
     recipe = Recipe(sigma_data=float(jnp.sqrt(jnp.mean(jnp.var(xi, axis=0))))) if recipe is None else recipe
     require_recipe(recipe)
     others = None if held_out is None else floats("held_out", held_out).astype(SINGLE)
@@ -126,7 +130,8 @@ def advance(state: TrainingState, patterns: Float[Array, "N D"], recipe: Recipe)
     levels = noise_levels(recipe, level, recipe.batch)
     noises = jr.normal(noise, (recipe.batch, patterns.shape[1]), SINGLE)
     value, slope = eqx.filter_value_and_grad(loss)(state.denoiser, patterns[chosen], noises, levels, recipe.sigma_data)
-    move, moments = optimiser(recipe).update(slope, state.moments)
+    with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer powers
+        move, moments = optimiser(recipe).update(slope, state.moments)
     denoiser = eqx.apply_updates(state.denoiser, move)
 
     def nearer(old: Any, new: Any) -> Any:
