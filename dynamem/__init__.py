@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .diffusion import AbstractPathEnergy as AbstractPathEnergy
     from .diffusion import AbstractSchedule as AbstractSchedule
     from .diffusion import AnySchedule as AnySchedule
+    from .diffusion import BetaTable as BetaTable
     from .diffusion import ClassifierFreeGuidance as ClassifierFreeGuidance
     from .diffusion import ClassifierGuidance as ClassifierGuidance
     from .diffusion import Cosine as Cosine
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
     from .diffusion import SubVP as SubVP
     from .diffusion import Trigonometric as Trigonometric
     from .diffusion import convert as convert
+    from .diffusion import geometric_grid as geometric_grid
+    from .diffusion import index_grid as index_grid
     from .diffusion import karras_grid as karras_grid
+    from .diffusion import time_grid as time_grid
     from .diffusion import torch_model as torch_model
     from .energies import HAM as HAM
     from .energies import AbstractEnergy as AbstractEnergy
@@ -143,10 +147,10 @@ _ROOMS = {
     "FenchelYoung GolesEnergy HAM Hopfield KrotovHopfield Lagrangian Layer LayerNorm LogSumExp LogSumReLU "
     "MemorySynapse Oscillators RandomFeatureMemory Softmax SphericalNorm Synapse UniversalHopfield hebb "
     "pseudo_inverse storkey",
-    "diffusion": "AbstractDenoiser AbstractLaw AbstractPathEnergy AbstractSchedule AnySchedule ClassifierFreeGuidance "
-    "ClassifierGuidance Cosine DensityEnergy DiffusionPath EDM Empirical FlowMatching FreeEnergy Frozen "
-    "GaussianMixture GuidedEnergy HopfieldEnergy HostModel Prediction SubVP Trigonometric VE VP convert "
-    "karras_grid torch_model",
+    "diffusion": "AbstractDenoiser AbstractLaw AbstractPathEnergy AbstractSchedule AnySchedule BetaTable "
+    "ClassifierFreeGuidance ClassifierGuidance Cosine DensityEnergy DiffusionPath EDM Empirical "
+    "FlowMatching FreeEnergy Frozen GaussianMixture GuidedEnergy HopfieldEnergy HostModel Prediction "
+    "SubVP Trigonometric VE VP convert geometric_grid index_grid karras_grid time_grid torch_model",
     "flows": "AbstractFlow GradientFlow Interpolant LagrangianFlow Langevin Map OscillatorFlow ProbabilityFlow "
     "ReverseSDE",
     "solvers": "AbstractSampler AnnealedLangevin BlindSampler DDIM DDPM DPMSolver2M DPMSolver2S DPMSolverSDE EDMHeun "

@@ -46,7 +46,12 @@ def any_schedule(index=0):
     return dm.AnySchedule(ALL, jnp.asarray(index))
 
 
-LEAF_SCHEDULES = {**SCHEDULES, "AnySchedule": lambda: any_schedule(3)}
+LEAF_SCHEDULES = {
+    **SCHEDULES,
+    "AnySchedule": lambda: any_schedule(3),
+    "BetaTable": lambda: dm.BetaTable.linear(47, 1e-3, 0.2),
+    "BetaTable[zero terminal SNR]": lambda: dm.BetaTable.cosine(47).zero_terminal_snr(),
+}
 
 LAWS = {
     "Empirical": lambda: dm.Empirical(XI),

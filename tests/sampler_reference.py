@@ -128,7 +128,7 @@ def exponential_ab(k):
 
 
 def corrected(ancestral, snr, count):
-    """ArXiv 2011.13456, eq. 46 or 47, then algorithm 4 ``count`` times."""
+    """One of the predictors of arXiv 2011.13456, then its algorithm 4 ``count`` times."""
 
     def step(y, s, s1, z, past):
         score = (denoise(y, s) - y) / s**2

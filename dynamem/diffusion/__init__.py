@@ -1,13 +1,17 @@
 """Diffusion paths: schedules (alpha, sigma), data laws with exact denoisers, and the energies of a path."""
 
+from ._beta_table import BetaTable as BetaTable
 from ._denoiser import AbstractDenoiser as AbstractDenoiser
 from ._density import DensityEnergy as DensityEnergy
 from ._empirical import Empirical as Empirical
 from ._energy import AbstractPathEnergy as AbstractPathEnergy
 from ._free import FreeEnergy as FreeEnergy
 from ._frozen import Frozen as Frozen
+from ._grid import geometric_grid as geometric_grid
 from ._grid import grid_between as grid_between
+from ._grid import index_grid as index_grid
 from ._grid import karras_grid as karras_grid
+from ._grid import time_grid as time_grid
 from ._grid import times_of as times_of
 from ._guidance import AbstractGuidance as AbstractGuidance
 from ._guidance import ClassifierFreeGuidance as ClassifierFreeGuidance

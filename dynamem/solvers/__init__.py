@@ -1,6 +1,7 @@
 """Diffrax solvers that the field uses and Diffrax lacks."""
 
 from ._ancestral import EulerAncestral as EulerAncestral
+from ._ancestral import ancestral_levels as ancestral_levels
 from ._annealed import AnnealedLangevin as AnnealedLangevin
 from ._blind import BlindSampler as BlindSampler
 from ._corrector import PredictorCorrector as PredictorCorrector

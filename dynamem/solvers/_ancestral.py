@@ -54,13 +54,13 @@ class EulerAncestral(AbstractSampler):
 
     def move(self, sight: Sight, y0: Float[Array, " D"], memory: None) -> tuple[Float[Array, " D"], None]:
         """``m + (s_down/s) (y - m) + s_up z``."""
-        up, down = levels(sight.h, self.eta.astype(y0.dtype))
+        up, down = ancestral_levels(sight.h, self.eta.astype(y0.dtype))
         s1 = jnp.exp(-jnp.asarray(sight.t1, y0.dtype))
         y1 = y0 + (1 - jnp.exp(-sight.h) * down) * sight.pull(sight.t0, y0)
         return (y1 if sight.control is None else y1 + s1 * up * sight.normal()), None
 
 
-def levels(h: Scalar, eta: Scalar) -> tuple[Scalar, Scalar]:
+def ancestral_levels(h: Scalar, eta: Scalar) -> tuple[Scalar, Scalar]:
     """``s_up/s+`` and ``s_down/s+`` of a step h of ``lam``, both in [0, 1] in every precision."""
     lost = -jnp.expm1(-2 * h)
     kept = (1 - eta**2) + eta**2 * jnp.exp(-2 * h)

@@ -5,8 +5,8 @@ A blind denoiser D(y) is told no noise level; its residual ``d = D(y) - y`` has 
 
     y+ = y + h d + gamma z,   h = h0 t/(1 + h0 (t - 1)),   gamma^2 = ((1 - beta h)^2 - (1 - h)^2) sigma^2,
 
-with z ~ N(0, I), so that, where the residual is the noise, ``E sigma+^2 = (1 - beta h)^2 sigma^2``. The terms are autonomous, for example
-those of `Langevin` for a memory of inverse temperature beta, whose gradient flow is ``D(y) - y``; their clock only
+with z ~ N(0, I), so that, where the residual is the noise, ``E sigma+^2 = (1 - beta h)^2 sigma^2``. The terms are
+autonomous, for example those of `Langevin` for a memory, whose gradient flow is ``D(y) - y``; their clock only
 numbers the iterations, and each step of Diffrax, of whatever length, is one.
 """
 
