@@ -5,17 +5,19 @@ PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
 READY := .venv/ready
+PEERS := .venv-peers
 
-.PHONY: help setup audit test long lint bench constraints clean
+.PHONY: help setup audit test long peers lint bench constraints clean
 
 help:
 	@echo "make audit        which energy does which dynamics descend: audit/report.html and audit/audit.json"
 	@echo "make test         the default tests"
 	@echo "make long         the tests marked long"
+	@echo "make peers        the tests that hold ours to torch, diffusers and hamux, in .venv-peers"
 	@echo "make lint         style, types, import contracts, spelling"
 	@echo "make bench        the benchmarks"
 	@echo "make constraints  pin the dependencies anew (needs uv)"
-	@echo "make clean        remove what the tools left, except .venv"
+	@echo "make clean        remove what the tools left, except the environments"
 	@echo "PYTHON=python3.12 chooses the interpreter of a new .venv"
 
 setup: $(READY)
@@ -30,6 +32,9 @@ test: $(READY)
 
 long: $(READY)
 	$(BIN)/python -m pytest -m long
+
+peers: $(PEERS)/ready
+	$(PEERS)/bin/python -m pytest -m peers
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -56,3 +61,9 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into .venv ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	@touch $(READY)
+
+$(PEERS)/ready: pyproject.toml constraints.txt $(READY)
+	@$(PEERS)/bin/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m venv --clear $(PEERS)
+	@echo "Installing into $(PEERS) ..."
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,peers]"
+	@touch $(PEERS)/ready

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from ._options import DataSet as DataSet
     from ._recall import CORRUPTIONS as CORRUPTIONS
     from ._recall import Recall as Recall
+    from ._recall import corruption_of as corruption_of
     from ._recall import overlap as overlap
     from ._recall import recall_rate as recall_rate
+    from ._recall import wilson as wilson
     from ._runs import schedule_of as schedule_of
     from ._runs import starts as starts
     from ._subject import Subject as Subject
@@ -34,6 +36,7 @@ _MODULES = {
     "Recall": "_recall",
     "Subject": "_subject",
     "System": "_system",
+    "corruption_of": "_recall",
     "load_system": "_system",
     "memory": "_memories",
     "overlap": "_recall",
@@ -43,6 +46,7 @@ _MODULES = {
     "starts": "_runs",
     "subject": "_subject",
     "system_names": "_names",
+    "wilson": "_recall",
 }
 
 

@@ -117,7 +117,7 @@ def recall_rate(
             f"levels.shape={levels.shape!r}, tolerance={tolerance!r}: need levels (L,), and a number between 0 and 1/2"
         )
         raise InputError(msg)
-    corrupt = _named(corruption, xi, levels, image_shape) if isinstance(corruption, str) else corruption
+    corrupt = corruption_of(corruption, xi, levels, image_shape) if isinstance(corruption, str) else corruption
     pick, key = jr.split(key)
     order = np.asarray(jr.permutation(pick, len(xi)))[: trials or len(xi)]
     recalled = np.zeros(len(levels), int)
@@ -160,7 +160,7 @@ def _distances(xi: Float[Array, "N D"], rows: Array) -> Float[Array, " B"]:
     return jnp.sqrt(jnp.where(jnp.isinf(nearest), squares[rows], nearest))
 
 
-def _named(name: str, xi: Array, levels: np.ndarray, image_shape: tuple[int, int] | None) -> Corrupt:
+def corruption_of(name: str, xi: Array, levels: np.ndarray, image_shape: tuple[int, int] | None) -> Corrupt:
     """A corruption by name, its arguments checked."""
     if name not in CORRUPTIONS:
         msg = f"corruption={name!r} is unknown; choose one of {tuple(CORRUPTIONS)} or pass a function"

@@ -11,7 +11,7 @@ from ._svg import QUIET, Image, image
 
 
 if TYPE_CHECKING:
-    from ..survey import Recall, SurveyTable
+    from ..survey import Curve, SurveyTable
 
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -32,17 +32,16 @@ EXAMPLES = (
 
 def recall_sections(table: "SurveyTable", image_shape: tuple[int, int] | None) -> list[Section]:
     """Curves by kind of corruption, all systems in one panel; and examples by system, where patterns are images."""
-    kinds = dict.fromkeys(one.kind for found in table.recalls.values() for one in found)
+    kinds = dict.fromkeys(one.kind for found in table.curves.values() for one in found)
     by_kind = {
-        kind: {name: one for name, found in table.recalls.items() for one in found if one.kind == kind}
-        for kind in kinds
+        kind: {name: one for name, found in table.curves.items() for one in found if one.kind == kind} for kind in kinds
     }
     names = list(table.systems)
     panels = [_panel(kind, curves, names) for kind, curves in by_kind.items()]
     tables = [_table(kind, curves) for kind, curves in by_kind.items()]
     blocks = [Block("Recall by kind of corruption", panels, CAPTION, tables)] if panels else []
     curves = Section("recall", "Which corruptions are undone", LEAD, blocks, "No system could be run.")
-    shown = [(name, found) for name, found in table.recalls.items() if found and image_shape is not None]
+    shown = [(name, found) for name, found in table.curves.items() if found and image_shape is not None]
     examples = [
         Block(name, [_images(name, found, image_shape)], EXAMPLES, [], wide=True)
         for name, found in shown
@@ -52,43 +51,38 @@ def recall_sections(table: "SurveyTable", image_shape: tuple[int, int] | None) -
     return [curves, Section("examples", "What a few cues became", "Three cues of each kind.", examples, absent)]
 
 
-def _panel(kind: str, curves: "dict[str, Recall]", names: list[str]) -> Image:
+def _panel(kind: str, curves: "dict[str, Curve]", names: list[str]) -> Image:
     figure = Figure(figsize=(3.6, 2.9))
     axes = figure.add_axes((0.14, 0.17, 0.83, 0.58))
     for name, one in curves.items():
-        place = names.index(name) % len(COLOURS)
-        axes.fill_between(one.strengths, one.low, one.high, color=COLOURS[place], alpha=0.15, linewidth=0)
-        axes.plot(one.strengths, one.rate, color=COLOURS[place], marker=MARKERS[place], markersize=3.5, label=name)
-        axes.plot(one.strengths, one.cue, color=QUIET, linestyle=(0, (3, 2)), linewidth=0.9)
+        found, place = one.recall, names.index(name)
+        look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        axes.fill_between(found.levels, found.low, found.high, color=look["color"], alpha=0.15, linewidth=0)
+        axes.plot(found.levels, found.rate, markersize=3.5, label=name, **look)
+        axes.plot(found.levels, one.cue, color=QUIET, linestyle=(0, (3, 2)), linewidth=0.9)
     first = next(iter(curves.values()))
     axes.set(ylim=(-0.03, 1.03), xlabel=f"strength, {first.unit}")
     axes.tick_params(labelsize=8)
     figure.text(0.01, 0.985, kind, va="top", fontweight="bold")
     figure.legend(loc="upper left", bbox_to_anchor=(0.0, 0.94), ncols=2, fontsize=7.5, frameon=False, columnspacing=1)
-    rates = "; ".join(
-        f"{name} {one.rate[0]:.0%} at {one.strengths[0]:g}, {one.rate[-1]:.0%} at {one.strengths[-1]:g}"
-        for name, one in curves.items()
-    )
-    return image(figure, f"Recall under {kind}: {rates}.")
+    ends = {name: (one.recall.levels[[0, -1]], one.recall.rate[[0, -1]]) for name, one in curves.items()}
+    told = [f"{name} {rates[0]:.0%} at {at[0]:g}, {rates[1]:.0%} at {at[1]:g}" for name, (at, rates) in ends.items()]
+    return image(figure, f"Recall under {kind}: {'; '.join(told)}.")
 
 
-def _table(kind: str, curves: "dict[str, Recall]") -> Table:
+def _table(kind: str, curves: "dict[str, Curve]") -> Table:
     rows = [
-        (f"{name}, {one.strengths[k]:g}", f"{one.rate[k]:.1%}", f"{one.low[k]:.1%} to {one.high[k]:.1%}",
-         f"{one.cue[k]:.1%}", f"{one.left[k]:.3g}")
-        for name, one in curves.items() for k in range(len(one.strengths))
-    ]  # fmt: skip
-    head = (
-        "system, strength",
-        "recalled",
-        "95 % interval",
-        "cue nearest to it",
-        "median distance left",
-    )
+        (f"{name}, {level:g}", f"{rate:.1%}", f"{low:.1%} to {high:.1%}", f"{cue:.1%}", f"{left:.3g}")
+        for name, one in curves.items()
+        for level, rate, low, high, cue, left in zip(
+            one.recall.levels, one.recall.rate, one.recall.low, one.recall.high, one.cue, one.left, strict=True
+        )
+    ]
+    head = ("system, strength", "recalled", "95 % interval", "cue nearest to it", "median distance left")
     return Table(f"{kind}: numbers", head, rows)
 
 
-def _images(name: str, found: "list[Recall]", shape: tuple[int, int]) -> Image:
+def _images(name: str, found: "list[Curve]", shape: tuple[int, int]) -> Image:
     across = sum(one.shown.shape[1] for one in found)
     gap, left, top = 0.25, 0.75, 0.3
     width, height = left + SIDE * across + gap * (len(found) - 1), top + 3 * SIDE
@@ -98,7 +92,7 @@ def _images(name: str, found: "list[Recall]", shape: tuple[int, int]) -> Image:
         axes.text(0.02, height - top - SIDE * (line + 0.55), label, va="center")
     start = left
     for one in found:
-        axes.text(start, height - 0.05, f"{one.kind}, {one.strengths[one.middle]:g}", va="top", fontsize=8.5)
+        axes.text(start, height - 0.05, f"{one.kind}, {one.recall.levels[one.middle]:g}", va="top", fontsize=8.5)
         limits = (float(np.min(one.shown[0])), float(np.max(one.shown[0])))
         for line, states in enumerate(one.shown):
             for place, state in enumerate(states):

@@ -3,100 +3,95 @@
 import dataclasses
 import zlib
 
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from scipy.stats import norm
 
+from ..catalog import Recall, corruption_of, wilson
 from ._cell import Cell
 from ._column import Column
-from ._corruptions import KINDS, Context
 from ._properties import Bench, nearest
 from ._runs import ends
 
 
-SURE = 0.95
 CUES = 64
 SHOWN = 3
 HALF = 0.5
+KINDS = {
+    "gaussian": ((0.25, 0.5, 1.0, 1.5, 2.0), "standard deviations of the data"),
+    "mask": ((0.1, 0.25, 0.5, 0.75, 0.9), "part of the features"),
+    "salt_and_pepper": ((0.05, 0.1, 0.2, 0.4, 0.6), "part of the features"),
+    "blur": ((0.5, 0.75, 1.0, 1.5, 2.0), "pixels"),
+}
+"""Strengths of each corruption, and their unit."""
 WRONG = {"told half the noise": 0.5, "told twice the noise": 2.0}
 
 
 @dataclasses.dataclass(frozen=True)
-class Recall:
-    """Recall against the strength of one corruption.
+class Curve:
+    """Recall against the strength of one corruption: a cue is recalled if its run ends nearest to its own memory.
 
     Attributes:
-        kind: of corruption.
-        unit: of its strength.
-        strengths: shape (L,).
-        rate: part of the cues whose run ends nearest to the right memory, shape (L,).
-        low: lower end of its 95 % interval (Wilson), shape (L,).
-        high: upper end.
-        cue: part of the cues that lie nearest to the right memory themselves, shape (L,).
+        recall: cues recalled at each strength, with their intervals.
+        unit: of the strengths.
+        cue: part of the cues that lie nearest to their own memory themselves, shape (L,).
         left: median distance of the end from the memory, as part of the cue's, shape (L,).
-        count: cues of each strength.
-        shown: a few patterns, their cues of the middle strength, and the ends of these, shape (3, k, D).
+        shown: a few memories, their cues of the middle strength, and the ends of these, shape (3, k, D).
     """
 
-    kind: str
+    recall: Recall
     unit: str
-    strengths: np.ndarray
-    rate: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
     cue: np.ndarray
     left: np.ndarray
-    count: int
     shown: np.ndarray
+
+    @property
+    def kind(self) -> str:
+        """Of corruption."""
+        return self.recall.corruption
 
     @property
     def middle(self) -> int:
         """Index of the strength that the table speaks of."""
-        return len(self.strengths) // 2
+        return len(self.recall.levels) // 2
 
 
-def recalls(bench: Bench, image_shape: tuple[int, int] | None, seed: int) -> list[Recall]:
+def curves_of(bench: Bench, image_shape: tuple[int, int] | None, seed: int) -> list[Curve]:
     """Every kind of corruption, Gaussian noise also with the wrong level told where a level is told at all."""
     memories, column = bench.memories, bench.column
-    context = Context.of(memories, image_shape)
     kinds = [kind for kind in KINDS if kind != "blur" or image_shape is not None]
-    found = [_recall(column, memories, context, kind, seed) for kind in kinds]
+    found = [_curve(column, memories, image_shape, kind, seed) for kind in kinds]
     if column.told:
-        found += [_recall(column, memories, context, "gaussian", seed, *wrong) for wrong in WRONG.items()]
+        found += [_curve(column, memories, image_shape, "gaussian", seed, *wrong) for wrong in WRONG.items()]
     return found
 
 
-def _recall(
-    column: Column, memories: np.ndarray, context: Context, kind: str, seed: int, told: str = "", factor: float = 1.0
-) -> Recall:
-    corrupt, strengths, unit = KINDS[kind]
-    rng = np.random.default_rng([seed, zlib.crc32(kind.encode())])
-    count = min(CUES, len(memories))
-    rows = rng.permutation(len(memories))[:count]
+def _curve(
+    column: Column, memories: np.ndarray, image_shape: tuple[int, int] | None, kind: str, seed: int, told: str = "",
+    factor: float = 1.0,
+) -> Curve:  # fmt: skip
+    strengths, unit = (np.array(KINDS[kind][0]), KINDS[kind][1])
+    spread = float(np.sqrt(np.mean((memories - memories.mean(axis=0)) ** 2))) or 1.0
+    levels = strengths * (spread if kind == "gaussian" else 1.0)
+    corrupt = corruption_of(kind, jnp.asarray(memories), levels, image_shape)
+    pick, key = jr.split(jr.fold_in(jr.key(seed), zlib.crc32(kind.encode())))
+    rows = np.asarray(jr.permutation(pick, len(memories)))[:CUES]
+    own = memories[rows]
     right, closest, left, seen = [], [], [], []
-    for strength in strengths:
-        cues = corrupt(memories[rows], strength, rng, context)
-        away = np.linalg.norm(cues - memories[rows], axis=1)
-        level = factor * float(np.sqrt(np.mean(away**2) / cues.shape[1]))
-        ended = ends(column, cues, level, jr.key(seed))
-        right.append(np.mean(nearest(memories, ended) == rows))
+    for level in levels:
+        cues = np.asarray(corrupt(key, jnp.asarray(own), jnp.asarray(level)))
+        away = np.linalg.norm(cues - own, axis=1)
+        ended = ends(column, cues, factor * float(np.sqrt(np.mean(away**2) / cues.shape[1])), jr.key(seed))
+        right.append(np.sum(nearest(memories, ended) == rows))
         closest.append(np.mean(nearest(memories, cues) == rows))
-        left.append(np.median(np.linalg.norm(ended - memories[rows], axis=1) / np.maximum(away, 1e-300)))
-        seen.append(np.stack([part[:SHOWN] for part in (memories[rows], cues, ended)]))
-    rate, name = np.array(right), f"{kind}, {told}" if told else kind
-    curves = (rate, *wilson(rate, count), np.array(closest), np.array(left))
-    return Recall(name, unit, np.array(strengths), *curves, count, seen[len(strengths) // 2])
+        left.append(np.median(np.linalg.norm(ended - own, axis=1) / np.maximum(away, 1e-300)))
+        seen.append(np.stack([part[:SHOWN] for part in (own, cues, ended)]))
+    name, recalled = f"{kind}, {told}" if told else kind, np.array(right)
+    recall = Recall(name, strengths, recalled, len(rows), *wilson(recalled, len(rows)))
+    return Curve(recall, unit, np.array(closest), np.array(left), seen[len(levels) // 2])
 
 
-def wilson(rate: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % interval of a proportion (Wilson 1927)."""
-    z = float(norm.ppf(0.5 + SURE / 2))
-    centre = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2))
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
-
-
-def undone(found: list[Recall]) -> Cell:
+def undone(found: list[Curve]) -> Cell:
     """One cell: every kind at its middle strength.
 
     A corruption is undone where the runs lose no memory that their cues were nearest to, statistically, and end at
@@ -104,15 +99,15 @@ def undone(found: list[Recall]) -> Cell:
     """
     middle = [(one, one.middle) for one in found]
     text = "; ".join(
-        f"{one.kind} {one.strengths[k]:g}: {one.rate[k]:.0%} right, {one.left[k]:.1%} of the distance left"
+        f"{one.kind} {one.recall.levels[k]:g}: {one.recall.rate[k]:.0%} right, {one.left[k]:.1%} of the distance left"
         for one, k in middle
     )
     evidence = {
         one.kind: {
-            "unit": one.unit, "strength": one.strengths, "rate": one.rate, "low": one.low, "high": one.high,
-            "cue": one.cue, "distance_left": one.left, "cues": one.count,
+            "unit": one.unit, "strength": one.recall.levels, "rate": one.recall.rate, "low": one.recall.low,
+            "high": one.recall.high, "cue": one.cue, "distance_left": one.left, "cues": one.recall.tried,
         }
         for one in found
     }  # fmt: skip
-    good = [bool(one.high[k] >= one.cue[k] and one.left[k] < HALF) for one, k in middle]
+    good = [bool(one.recall.high[k] >= one.cue[k] and one.left[k] < HALF) for one, k in middle]
     return Cell(text, "yes" if all(good) else "partly" if any(good) else "no", evidence)

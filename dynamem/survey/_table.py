@@ -12,7 +12,7 @@ from ..catalog import DataSet
 from ._cell import Cell, Property
 from ._column import DEFAULT, column_of
 from ._properties import ROWS, Bench
-from ._recall import Recall, recalls, undone
+from ._recall import Curve, curves_of, undone
 
 
 UNDOES = (
@@ -27,7 +27,7 @@ class SurveyTable:
 
     systems: dict[str, str]
     rows: list[Property]
-    recalls: dict[str, list[Recall]]
+    curves: dict[str, list[Curve]]
     errors: list[str]
 
 
@@ -75,10 +75,10 @@ def _cell(measure: Callable[[Bench], Cell], bench: Bench | None, name: str, labe
         return Cell(f"failed: {_reason(error)}", None, {})
 
 
-def _curves(bench: Bench, data: DataSet, seed: int, name: str, errors: list[str]) -> list[Recall]:
+def _curves(bench: Bench, data: DataSet, seed: int, name: str, errors: list[str]) -> list[Curve]:
     shape = data.image_shape if bench.memories.shape[1] == data.patterns.shape[1] else None
     try:
-        return recalls(bench, shape, seed)
+        return curves_of(bench, shape, seed)
     except Exception as error:
         errors.append(f"{name}, {UNDOES[0]}: {_reason(error)}")
         return []
