@@ -90,7 +90,8 @@ def continuous(bench: Bench) -> Cell:
 def discrete(bench: Bench) -> Cell:
     """The largest step ``x + h F`` that raises the energy nowhere along the runs."""
     column = bench.column
-    judge = f"{column.questions[-1].name} energy"
+    name = column.questions[-1].name
+    judge = name if "energy" in name else f"{name} energy"
     safe, first = safe_step(column.flow, column.judge, bench.ts[:, :-1], bench.xs[:, :-1])
     evidence = {"safe": safe, "first_rise": first, "energy": judge, "points": int(bench.ts[:, :-1].size)}
     if not math.isfinite(first):
