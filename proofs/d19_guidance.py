@@ -8,8 +8,8 @@ For any N and D this is D4 for both laws and linearity. As ``KL_u <= C = log 1/m
 
     C - KL_u = sum_i w_i (C + log u_i) - sum_i w_i log w_i,
 
-and both sums are non-negative. Without it, or with any less, it rises at the one pattern that is asked for. In the proof
-the first pattern is the least likely one; where several are, it holds since the rate is continuous in the prior.
+and both sums are non-negative. Without it, or with any less, it rises at the one pattern that is asked for. In the
+proof the first pattern is the least likely one; where several are, it holds since the rate is continuous in the prior.
 """
 
 import jax

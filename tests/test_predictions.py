@@ -22,14 +22,14 @@ LAW = dm.Empirical(XI, WEIGHTS)
 def by_definition(x0, eps, alpha, sigma, slopes, c):
     """Each prediction as its source prints it; F from D = c_skip y + c_out F (arXiv 2206.00364, table 1)."""
     y, s = x0 + sigma / alpha * eps, sigma / alpha
-    skip, out = c**2 / (s**2 + c**2), s * c / np.sqrt(s**2 + c**2)
+    keep, out = c**2 / (s**2 + c**2), s * c / np.sqrt(s**2 + c**2)
     return {
         "x0": x0,
         "eps": eps,
         "score": -eps / sigma,
         "v": alpha * eps - sigma * x0,
         "velocity": slopes[0] * x0 + slopes[1] * eps,
-        "edm": (x0 - skip * y) / out,
+        "edm": (x0 - keep * y) / out,
     }
 
 

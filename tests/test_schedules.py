@@ -30,6 +30,7 @@ FORMULAS = {
     "Cosine": lambda t: (cosine(t), np.sqrt(1 - cosine(t) ** 2)),
     "EDM": lambda t: (1.0, 80.0 * t),
     "FlowMatching": lambda t: (1 - t, t),
+    "Trigonometric": lambda t: (np.cos(np.pi * t / 2), np.sin(np.pi * t / 2)),
 }
 # f, g^2 as the sources print them
 DRIFTS = {
@@ -38,6 +39,7 @@ DRIFTS = {
     "VE": lambda t: (0.0, 2 * np.log(5000.0) * (0.01 * 5000.0**t) ** 2),
     "EDM": lambda t: (0.0, 2 * 80.0**2 * t),
     "FlowMatching": lambda t: (-1 / (1 - t), 2 * t / (1 - t)),
+    "Trigonometric": lambda t: (-np.pi / 2 * np.tan(np.pi * t / 2), np.pi * np.tan(np.pi * t / 2)),
 }
 
 
@@ -60,7 +62,7 @@ def test_formulas(name):
             np.testing.assert_allclose([f, g2], DRIFTS[name](t), rtol=1e-10, atol=1e-12)
 
 
-@given(st.integers(0, 5), st.floats(0.001, 0.999))
+@given(st.integers(0, len(ALL) - 1), st.floats(0.001, 0.999))
 def test_time_and_half_log_snr_invert_each_other(index, t):
     schedule, t = ALL[index], jnp.asarray(t)
     lam = numbers(schedule, t)[-1]
@@ -69,7 +71,7 @@ def test_time_and_half_log_snr_invert_each_other(index, t):
     assert abs(float(numbers(schedule, found)[-1] - lam)) < 1e-11 * (1 + abs(float(lam)))
 
 
-@given(st.integers(0, 5), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+@given(st.integers(0, len(ALL) - 1), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 def test_noise_grows_with_time(index, one, other):
     low, high = sorted((one, other))
     first, second = (numbers(ALL[index], jnp.asarray(t)) for t in (low, high))
@@ -80,17 +82,17 @@ def test_noise_grows_with_time(index, one, other):
 
 
 def test_the_ends():
-    for name in ("VP", "SubVP", "Cosine", "EDM", "FlowMatching"):
+    for name in ("VP", "SubVP", "Cosine", "EDM", "FlowMatching", "Trigonometric"):
         alpha, sigma = numbers(SCHEDULES[name](), jnp.asarray(0.0))[:2]
         assert (float(alpha), float(sigma)) == (1.0, 0.0)
-    for name in ("Cosine", "FlowMatching"):
+    for name in ("Cosine", "FlowMatching", "Trigonometric"):
         alpha, sigma = numbers(SCHEDULES[name](), jnp.asarray(1.0))[:2]
         assert (float(alpha), float(sigma)) == (0.0, 1.0)
         flow = dm.ProbabilityFlow(dm.DiffusionPath(SCHEDULES[name](), dm.Empirical(XI)), "tau")
         assert np.all(np.isfinite(flow.drift(jnp.asarray(0.0), XI[0], None)))
 
 
-@pytest.mark.parametrize("index", range(6))
+@pytest.mark.parametrize("index", range(len(ALL)))
 def test_any_schedule_is_the_one_it_points_at(index):
     t = jnp.asarray(0.37)
     np.testing.assert_allclose(numbers(any_schedule(index), t), numbers(ALL[index], t), rtol=1e-13)

@@ -37,7 +37,7 @@ def denoise(y, s):
     return w @ xi / w.sum()
 
 
-@pytest.mark.parametrize("index", range(6), ids=NAMES)
+@pytest.mark.parametrize("index", range(len(NAMES)), ids=NAMES)
 def test_ddim_is_the_closed_formula(index):
     ts = jnp.linspace(0.95, 0.05, 9)
     alpha, sigma, lams = jax.device_get(numbers(any_schedule(index), ts))

@@ -98,8 +98,8 @@ class ClassifierGuidance(AbstractGuidance):
 
     def mean(self, point: Point) -> Float[Array, " D"]:
         """``m + w (sigma^2/alpha) grad_x log p``, which is ``s^2 grad_y`` in any of its coordinates; shape (D,)."""
-        nonzero(point.scale, point.scale, point.noise, "log_probability", "x0")
-        x, t, alpha, sigma = own_state(point, self.schedule)
+        scale = nonzero(point.scale, point.scale, point.noise, "log_probability", "x0")
+        x, t, alpha, sigma = own_state(Point(point.x, scale, point.noise), self.schedule)
         step = self.weight.astype(x.dtype) * sigma * sigma / alpha
         return self.denoiser.mean(point) + step * jax.grad(self._log_probability)(x, t)
 

@@ -72,17 +72,16 @@ def _compute(*given: Any, host: HostModel, kind: Kind) -> list[np.ndarray]:
     function = getattr(host, field)
     name = f"{field}={getattr(function, '__name__', type(function).__name__)}"
     found = function(*flat)
-    if kind == "pull" and not (isinstance(found, tuple | list) and len(found) == 2):
+    if kind != "pull":
+        return [_like(name, found, flat[0]).reshape(x.shape)]
+    if not (isinstance(found, tuple | list) and len(found) == 2):
         msg = f"{name}: gives {type(found).__name__}, need the pair (dx, dt)"
         raise InputError(msg)
-    wanted = flat[:2] if kind == "pull" else flat[:1]
-    results = found if kind == "pull" else (found,)
-    for result, like in zip(results, wanted, strict=True):
-        _require_like(name, result, like)
-    return [result.reshape(batch + like.shape[1:]) for result, like in zip(results, wanted, strict=True)]
+    return [_like(name, one, like).reshape(batch + like.shape[1:]) for one, like in zip(found, flat[:2], strict=True)]
 
 
-def _require_like(name: str, result: Any, like: np.ndarray) -> None:
+def _like(name: str, result: Any, like: np.ndarray) -> np.ndarray:
+    """The result, if it is an array of the right kind."""
     if not isinstance(result, np.ndarray):
         why = "host code must not touch JAX" if isinstance(result, jax.Array) else "need NumPy arrays"
         msg = f"{name}: gives a {type(result).__module__}.{type(result).__name__}, {why}"
@@ -90,6 +89,7 @@ def _require_like(name: str, result: Any, like: np.ndarray) -> None:
     if result.shape != like.shape or result.dtype != like.dtype:
         msg = f"{name}: gives shape {result.shape!r} and dtype {result.dtype!s}, need {like.shape!r} and {like.dtype!s}"
         raise InputError(msg)
+    return result
 
 
 def _require_given(host: HostModel, kind: Kind) -> None:

@@ -82,10 +82,11 @@ def _applied(torch: Any, module: Any, shape: tuple[int, ...], time_scale: float)
         if x.shape[1] != math.prod(shape):
             msg = f"shape={shape!r}: the states have {x.shape[1]} coordinates, {name} would need {math.prod(shape)}"
             raise InputError(msg)
-        found = module(x.reshape(-1, *shape), t * time_scale)
-        found = found if isinstance(found, torch.Tensor) else getattr(found, "sample", None)
-        if not isinstance(found, torch.Tensor) or found.numel() != x.numel():
-            size = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        found: Any = module(x.reshape(-1, *shape), t * time_scale)
+        if not isinstance(found, torch.Tensor):
+            found = getattr(found, "sample", None)
+        size = tuple(getattr(found, "shape", ()))
+        if not isinstance(found, torch.Tensor) or math.prod(size) != math.prod(x.shape):
             msg = f"module={name}: gives {size} for states of shape {tuple(x.shape)}: need as many numbers, in a tensor"
             raise InputError(msg)
         return found.reshape(x.shape)
