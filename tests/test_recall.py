@@ -191,10 +191,10 @@ def test_recall_on_digits(name):
 @pytest.mark.long
 def test_sparse_recall_of_digits_has_no_error_at_all():
     """Every pattern's separation is above the margin: 1797 exact zeros; softmax leaves an error on each."""
-    sparse = dm.FenchelYoung(DIGITS, 20.0, norm_bias=True)
+    sparse = dm.FenchelYoung(DIGITS, 3.0, norm_bias=True)
     assert np.all(sparse.separations() >= sparse.margin())
     error = {
-        alpha: np.abs(Repeated(dm.FenchelYoung(DIGITS, 20.0, alpha, True).update, 1)(DIGITS) - DIGITS).max(1)
+        alpha: np.abs(Repeated(dm.FenchelYoung(DIGITS, 3.0, alpha, True).update, 1)(DIGITS) - DIGITS).max(1)
         for alpha in (1.0, 2.0)
     }
     assert np.all(error[2.0] == 0.0)

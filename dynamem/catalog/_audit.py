@@ -42,7 +42,7 @@ def run_audit(options: AuditOptions, progress: Callable[[str, int, int], None]) 
     if not jax.config.read("jax_enable_x64"):
         msg = "jax_enable_x64=False: an audit needs float64; call jax.config.update('jax_enable_x64', True) first"
         raise InputError(msg)
-    chosen = options.systems or tuple(system_names())
+    chosen = options.systems or tuple(system_names(quick=options.quick))
     own = {name: load_system(name) for name in chosen if ":" in name}
     report = _Counted(progress, len(chosen) + 1)
     bench = _Bench(options, own, report)

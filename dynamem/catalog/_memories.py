@@ -1,6 +1,7 @@
 """The built-in memories, on the user's patterns."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,34 +10,127 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, Float, Scalar
 
-from ..energies import DenseMemory, Hopfield, LogSumExp
-from ..flows import GradientFlow, LagrangianFlow
+from ..energies import (
+    AbstractEnergy,
+    DenseMemory,
+    FenchelYoung,
+    Hopfield,
+    LogSumExp,
+    LogSumReLU,
+    Oscillators,
+    RandomFeatureMemory,
+    UniversalHopfield,
+    hebb,
+)
+from ..flows import AbstractFlow, GradientFlow, LagrangianFlow, OscillatorFlow
 from ._system import System
 
 
 SPAN = 8.0
 CORRUPTION = 0.3
-HEBBIAN = 4
-THEOREMS = {"log_sum_exp": "A5", "dense_memory": "A1", "hopfield_1984": "A2"}
+FEW = 4
+"""Patterns of the memories that hold only some."""
+SOME = 64
+"""Patterns of the memory whose field jumps where a state comes into another's reach: an adaptive solver crosses some."""
+FEATURES = 1024
+
+
+class _Built(NamedTuple):
+    """A memory, its flow, and states (n, D) from which it starts once they are kicked and put back in their place."""
+
+    energy: AbstractEnergy
+    flow: AbstractFlow
+    stored: Float[Array, "n D"]
+    kick: float = CORRUPTION
+    place: Callable = jnp.asarray
+    span: float = SPAN
 
 
 def memory(name: str, patterns: Any, count: int, key: Any) -> System:
     """A built-in memory on the user's patterns, started from corrupted ones."""
     pick, noise = jr.split(key)
     rows = jr.permutation(pick, patterns.shape[0])[jnp.arange(count) % patterns.shape[0]]
-    kick = CORRUPTION * jr.normal(noise, (count, patterns.shape[1]), patterns.dtype)
-    if name == "log_sum_exp":
-        energy = LogSumExp(patterns, 1 / CORRUPTION**2)
-        return System(energy, GradientFlow(energy), patterns[rows] + kick, 0.0, SPAN, patterns)
-    unit = _unit(patterns - jnp.mean(patterns, axis=0, keepdims=True))
-    if name == "dense_memory":
-        energy = DenseMemory(unit, "rectified", 3)
-        return System(
-            energy, GradientFlow(energy, tangent), _unit(unit[rows] + 0.5 * kick), 0.0, SPAN / len(unit), unit
-        )
-    signs = jnp.where(unit >= 0, 1.0, -1.0).astype(patterns.dtype)[:HEBBIAN]
+    built = BUILDERS[name](patterns)
+    chosen = built.stored[rows % built.stored.shape[0]]
+    states = built.place(chosen + built.kick * jr.normal(noise, chosen.shape, patterns.dtype))
+    memories = None if name in ELSEWHERE else built.stored
+    return System(built.energy, built.flow, states, 0.0, built.span, memories)
+
+
+def _log_sum_exp(patterns: Array) -> _Built:
+    energy = LogSumExp(patterns, 1 / CORRUPTION**2)
+    return _Built(energy, GradientFlow(energy), patterns)
+
+
+def _dense_memory(patterns: Array) -> _Built:
+    unit = _centred(patterns)
+    energy = DenseMemory(unit, "rectified", 3)
+    return _Built(energy, GradientFlow(energy, tangent), unit, 0.5 * CORRUPTION, _unit, SPAN / len(unit))
+
+
+def _hopfield_1984(patterns: Array) -> _Built:
+    signs = _signs(patterns)
     energy = Hopfield(2 * signs.T @ signs / signs.shape[1])
-    return System(energy, LagrangianFlow(energy), signs[rows % signs.shape[0]] + kick, 0.0, SPAN)
+    return _Built(energy, LagrangianFlow(energy), signs)
+
+
+def _sparse_memory(patterns: Array) -> _Built:
+    energy = FenchelYoung(patterns, 1 / CORRUPTION**2, norm_bias=True)
+    return _Built(energy, GradientFlow(energy), patterns)
+
+
+def _nearest_pattern(patterns: Array) -> _Built:
+    unit = _centred(patterns)
+    energy = UniversalHopfield(unit, "dot", "argmax")
+    return _Built(energy, GradientFlow(energy), unit)
+
+
+def _epanechnikov(patterns: Array) -> _Built:
+    patterns, kick = patterns[:SOME], CORRUPTION / 3
+    reach = 1.25 * kick * patterns.shape[1] ** 0.5  # a kick's typical length, and a quarter more
+    energy = LogSumReLU(patterns, 2 / reach**2)
+    return _Built(energy, GradientFlow(energy, energy.pull), patterns, kick)
+
+
+def _random_features(patterns: Array) -> _Built:
+    few = patterns[:FEW]
+    spread = jnp.mean(jnp.sum((few - jnp.mean(few, axis=0, keepdims=True)) ** 2, axis=1))
+    beta = 8 / jnp.where(spread > 0, spread, jnp.ones_like(spread))
+    energy = RandomFeatureMemory(few, beta, FEATURES, jr.key(0))
+    return _Built(energy, GradientFlow(energy), few)
+
+
+def _oscillators(patterns: Array) -> _Built:
+    signs = _signs(patterns)
+    size = signs.shape[1]
+    energy = Oscillators(hebb(signs), jnp.zeros((size, 2), signs.dtype))
+    phases = jnp.stack([signs, jnp.zeros_like(signs)], axis=-1).reshape(-1, 2 * size)
+    return _Built(energy, OscillatorFlow(energy), phases, place=lambda x: _unit(x.reshape(-1, 2)).reshape(x.shape))
+
+
+BUILDERS: dict[str, Callable[[Array], _Built]] = {
+    "log_sum_exp": _log_sum_exp,
+    "dense_memory": _dense_memory,
+    "hopfield_1984": _hopfield_1984,
+    "sparse_memory": _sparse_memory,
+    "nearest_pattern": _nearest_pattern,
+    "epanechnikov": _epanechnikov,
+    "random_features": _random_features,
+    "oscillators": _oscillators,
+}
+ELSEWHERE = ("hopfield_1984", "oscillators")
+"""Those whose attractors are not the stored patterns: inputs beyond +-1, and phases that may all be turned together."""
+THEOREMS = dict.fromkeys(BUILDERS, "A1") | {"log_sum_exp": "A5", "hopfield_1984": "A2"}
+
+
+def _centred(patterns: Array) -> Float[Array, "N D"]:
+    """Patterns on the unit sphere around their mean."""
+    return _unit(patterns - jnp.mean(patterns, axis=0, keepdims=True))
+
+
+def _signs(patterns: Array) -> Float[Array, "n D"]:
+    """Signs of the first few patterns around the mean of all."""
+    return jnp.where(_centred(patterns) >= 0, 1.0, -1.0).astype(patterns.dtype)[:FEW]
 
 
 def tangent(t: Scalar, x: Float[Array, " D"]) -> lx.AbstractLinearOperator:

@@ -16,7 +16,9 @@ A state outside every support is a flat place: ``E = -log(eps)/beta``, no gradie
 from functools import partial
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import lineax as lx
 from jaxtyping import Array, Bool, Float, Scalar
 
 from .._types import Time
@@ -65,6 +67,12 @@ class LogSumReLU(AbstractEnergy):
         reached = self.active(x).astype(x.dtype)
         count = jnp.sum(reached)
         return jnp.where(count > 0, reached @ self.xi / jnp.maximum(count, 1), x)
+
+    def pull(self, t: Time, x: Float[Array, " D"]) -> lx.AbstractLinearOperator:
+        """``(eps + S)/|B|`` times the identity: as the preconditioner of a gradient flow, ``dx/dt = centroid - x``."""
+        kernels = jnp.maximum(self._kernels(x), 0)
+        count = jnp.maximum(jnp.sum((kernels > 0).astype(x.dtype)), 1)
+        return lx.IdentityLinearOperator(jax.eval_shape(lambda: x)) * ((self.eps.astype(x.dtype) + jnp.sum(kernels)) / count)
 
     def _kernels(self, x: Float[Array, " D"]) -> Float[Array, " N"]:
         require_state(x, "xi", self.xi)

@@ -5,7 +5,7 @@ r"""Sparse softmax: the maps from scores to the simplex that Tsallis' entropies 
 
 with the ``c`` for which ``sum_i p_i = 1``: softmax for ``a = 1``, where ``c`` is the log-sum-exp, sparsemax for ``a = 2``.
 Since ``p_i = 1`` needs ``c = z_i``, all weight lies on one score iff it leads the others by ``1/(a - 1)``. The largest
-``p`` lies between ``1/N`` and 1, which encloses ``c``; bisection finds it. Put in, with ``p`` on its support,
+``p`` lies between ``1/N`` and 1, which encloses ``c``. Put in, with ``p`` on its support,
 
     max_p p.z - Omega_a(p) = ((a - 1) p.z + c)/a.
 
@@ -23,6 +23,8 @@ from .._errors import InputError
 from .._validate import concrete, require_positive
 
 
+MOST = 128
+"""Most steps of Newton's method and of bisection: a dozen are usual."""
 TERMS = 9
 """Terms of a series that is used where its argument is below 0.1: the rest is below rounding."""
 
@@ -58,20 +60,34 @@ def require_order(alpha: ScalarLike) -> None:
 
 @jax.custom_jvp
 def _entmax(z: Float[Array, " N"], alpha: Scalar) -> Float[Array, " N"]:
-    a = alpha - 1
     u = z - jax.lax.stop_gradient(jnp.max(z))
-    count = jnp.log(jnp.asarray(z.shape[0], z.dtype))
-
-    def halve(_: Array, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
-        low, high = ends
-        middle = 0.5 * (low + high)
-        heavy = jnp.sum(_weights(u - middle, a)) >= 1
-        return jnp.where(heavy, middle, low), jnp.where(heavy, high, middle)
-
-    ends = (jnp.zeros_like(a), count * _expm1_over(-a * count))
-    low, high = jax.lax.fori_loop(0, jnp.finfo(z.dtype).nmant + 4, halve, ends)
-    weights = _weights(u - 0.5 * (low + high), a)
+    weights, _ = _weights(u - _threshold(u, alpha - 1), alpha - 1)
     return weights / jnp.sum(weights)
+
+
+def _threshold(u: Float[Array, " N"], a: Scalar) -> Scalar:
+    """The ``c`` for scores whose largest is 0: Newton's method, which for ``a <= 1`` climbs to it, inside a bracket.
+
+    Every other step halves the bracket where the sum is not convex in ``c``.
+    """
+    eps, count = jnp.finfo(u.dtype).eps, jnp.log(jnp.asarray(u.shape[0], u.dtype))
+    start = (jnp.zeros_like(a), jnp.zeros_like(a), count * _expm1_over(-a * count), jnp.ones_like(a), 0)
+
+    def open_(state: tuple[Scalar, Scalar, Scalar, Scalar, Scalar]) -> Scalar:
+        _, low, high, gap, k = state
+        return (jnp.abs(gap) > 4 * eps) & (high - low > eps * high) & (k < MOST)
+
+    def step(state: tuple[Scalar, Scalar, Scalar, Scalar, Scalar]) -> tuple[Scalar, Scalar, Scalar, Scalar, Scalar]:
+        c, low, high, _, k = state
+        weights, slopes = _weights(u - c, a)
+        gap = jnp.sum(weights) - 1
+        low, high = jnp.where(gap >= 0, c, low), jnp.where(gap >= 0, high, c)
+        newton = c + gap / jnp.sum(slopes)
+        climbs = (newton > low) & (newton < high) & ((a <= 1) | (k % 2 == 0))
+        after = jnp.where(climbs, newton, 0.5 * (low + high))
+        return jnp.where(jnp.abs(gap) > 4 * eps, after, c), low, high, gap, k + 1
+
+    return jax.lax.while_loop(open_, step, start)[0]
 
 
 @_entmax.defjvp
@@ -107,12 +123,14 @@ def _entropy(p: Float[Array, " N"], alpha: Scalar) -> Scalar:
     return p @ (log_p * _expm1_over((alpha - 1) * log_p)) / alpha
 
 
-def _weights(v: Float[Array, " N"], a: Scalar) -> Float[Array, " N"]:
-    """``max(0, 1 + a v)^{1/a}``, and ``exp(v)`` at ``a = 0``."""
-    base, flat = a * v, a == 0
+def _weights(v: Float[Array, " N"], a: Scalar) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
+    """``w = max(0, 1 + a v)^{1/a}``, ``exp(v)`` at ``a = 0``, and ``dw/dv = w/(1 + a v)``."""
+    base, flat, none = a * v, a == 0, jnp.zeros_like(v)
     on = base > -1
-    log = jnp.log1p(jnp.where(on, base, jnp.zeros_like(base))) / jnp.where(flat, jnp.ones_like(a), a)
-    return jnp.where(on, jnp.exp(jnp.where(flat, v, log)), jnp.zeros_like(v))
+    inside = jnp.where(on, base, none)
+    log = jnp.log1p(inside) / jnp.where(flat, jnp.ones_like(a), a)
+    weights = jnp.where(on, jnp.exp(jnp.where(flat, v, log)), none)
+    return weights, weights / (1 + inside)
 
 
 def _expm1_over(w: Array) -> Array:
