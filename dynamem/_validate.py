@@ -126,7 +126,7 @@ def require_signs(name: str, x: Any) -> None:
     known = concrete(x)
     if known is None or np.all(np.abs(known) == 1):
         return
-    msg = f"{name} holds {known[np.abs(known) != 1].flat[0]!s}: need +1 and -1, for instance jnp.where({name} > 0, 1., -1.)"
+    msg = f"{name} holds {known[np.abs(known) != 1].flat[0]!s}: need +1 and -1, as jnp.where({name} > 0, 1., -1.)"
     raise InputError(msg)
 
 

@@ -191,7 +191,7 @@ def test_retrieval_is_exact_where_the_margin_holds_and_only_there(alpha):
 
 
 def test_retrieval_is_exact_from_the_ball_of_the_theorem():
-    """Every x within eps of xi_i, if Delta_i >= 1/(beta (alpha - 1)) + 2 M eps: error 0.0, on the sphere of radius eps."""
+    """Every x within eps of xi_i, if Delta_i >= 1/(beta (alpha - 1)) + 2 M eps: error 0.0."""
     memory, eps = dm.FenchelYoung(jnp.asarray(SPHERE), 5.0), 0.1
     deltas = np.asarray(memory.separations())
     sure = np.flatnonzero(deltas >= float(memory.margin()) + 2 * eps)

@@ -180,7 +180,7 @@ ON_DIGITS = {
 @pytest.mark.long
 @pytest.mark.parametrize("name", ON_DIGITS)
 def test_recall_on_digits(name):
-    """Manhattan against salt and pepper, and Hebb's rule on correlated patterns, as Millidge 2022 and theory have it."""
+    """Manhattan wins against salt and pepper (Millidge 2022), and correlated patterns are too much for Hebb."""
     build, xi, corruption, level, share = ON_DIGITS[name]
     how = {"image_shape": (8, 8), "trials": 256, "batch": min(256, len(xi))}
     found = dm.recall_rate(Repeated(build()), xi, corruption, [level], jr.key(0), **how)

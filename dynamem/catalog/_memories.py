@@ -31,7 +31,7 @@ CORRUPTION = 0.3
 FEW = 4
 """Patterns of the memories that hold only some."""
 SOME = 64
-"""Patterns of the memory whose field jumps where a state comes into another's reach: an adaptive solver crosses some."""
+"""Patterns of the memory whose field jumps as patterns come into reach: an adaptive solver crosses so many jumps."""
 FEATURES = 1024
 
 

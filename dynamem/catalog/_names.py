@@ -39,4 +39,7 @@ STEPS = (10, 50)
 
 def system_names(*, quick: bool = False) -> list[str]:
     """Names that ``--system`` takes, in the order of the audit; those that run with ``--quick``."""
-    return [*(QUICK if quick else MEMORIES), *(f"{dynamics}/{schedule}" for dynamics in DYNAMICS for schedule in SCHEDULES)]
+    return [
+        *(QUICK if quick else MEMORIES),
+        *(f"{dynamics}/{schedule}" for dynamics in DYNAMICS for schedule in SCHEDULES),
+    ]

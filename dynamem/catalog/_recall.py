@@ -121,9 +121,7 @@ def recall_rate(
     pick, key = jr.split(key)
     order = np.asarray(jr.permutation(pick, len(xi)))[: trials or len(xi)]
     recalled = np.zeros(len(levels), int)
-    run = update
-    if jit:
-        run = eqx.filter_jit(update) if isinstance(update, eqx.Module) else jax.jit(update)
+    run = _compiled(update) if jit else update
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
         padded = jnp.asarray(np.resize(rows, batch))  # one shape, hence one compilation
@@ -143,6 +141,12 @@ def wilson(successes: np.ndarray, tried: int, level: float = 0.95) -> tuple[np.n
     middle = share + z * z / (2 * tried)
     reach = z * np.sqrt(share * (1 - share) / tried + (z / (2 * tried)) ** 2)
     return np.maximum((middle - reach) / (1 + z * z / tried), 0), np.minimum((middle + reach) / (1 + z * z / tried), 1)
+
+
+def _compiled(update: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A Module's arrays become arguments of the compiled program, another function's its constants."""
+    compile_: Any = eqx.filter_jit if isinstance(update, eqx.Module) else jax.jit
+    return compile_(update)
 
 
 @eqx.filter_jit
@@ -170,10 +174,11 @@ def corruption_of(name: str, xi: Array, levels: np.ndarray, image_shape: tuple[i
         raise InputError(msg)
     if name == "flip":
         require_signs("xi", xi)
-    if name == "blur" and (image_shape is None or image_shape[0] * image_shape[1] != xi.shape[1]):
+    height, width = image_shape or (0, 0)
+    if name == "blur" and height * width != xi.shape[1]:
         msg = f"image_shape={image_shape!r}: 'blur' needs (H, W) with H W = {xi.shape[1]}"
         raise InputError(msg)
-    made = {"gaussian": _gaussian, "mask": _mask, "flip": _flip, "blur": partial(_blur, image_shape)}
+    made = {"gaussian": _gaussian, "mask": _mask, "flip": _flip, "blur": partial(_blur, (height, width))}
     return made[name] if name in made else partial(_salt_and_pepper, jnp.stack([jnp.min(xi), jnp.max(xi)]))
 
 

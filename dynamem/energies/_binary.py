@@ -7,7 +7,7 @@ where a unit without field (``h_i = 0``) stays as it is. One unit at a time, wit
     E(x') - E(x) = -(x'_i - x_i) h_i - W_ii (x'_i - x_i)^2/2 <= 0      from every state with |x_i| <= 1.
 
 All units at once E may rise (``W = [[0, -1], [-1, 0]]`` swaps the states (1, 1) and (-1, -1) for ever). What falls, for
-a symmetric ``W`` with any diagonal, is the two-step energy (Goles & Olivos 1981, Discrete Math. 30:187)
+a symmetric ``W`` with any diagonal, is the two-step energy (Goles & Olivos 1981)
 
     G_k = -x_{k+1}.W x_k - b.(x_k + x_{k+1}),      G_k - G_{k-1} = -(x_{k+1} - x_{k-1}).h(x_k) <= 0,
 

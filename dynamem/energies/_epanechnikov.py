@@ -1,16 +1,20 @@
 r"""The log-sum-ReLU memory, with Epanechnikov's kernel (Hoover et al. 2025, arXiv 2506.10801).
 
-    E(x) = -log(eps + S(x))/beta,   S(x) = sum_i max(0, 1 - beta |x - xi_i|^2/2),   grad E = sum_{i in B} (x - xi_i)/(eps + S),
+    E(x) = -log(eps + S(x))/beta,      S(x) = sum_i max(0, 1 - beta |x - xi_i|^2/2),
+    grad E = sum_{i in B} (x - xi_i)/(eps + S),
 
-``B(x)`` the patterns within ``sqrt(2/beta)`` of ``x``. The update goes to the centroid of ``B``, a gradient step of size
-``(eps + S)/|B|``. There the sum over ``B``, a concave quadratic, is largest, and the other terms are not negative: E never
-rises. Its minima are the centroids ``c`` of sets of patterns with ``B(c)`` that very set (Proposition 2).
+``B(x)`` the patterns within ``sqrt(2/beta)`` of ``x``. The update goes to the centroid of ``B``, a gradient step of
+size ``(eps + S)/|B|``. There the sum over ``B``, a concave quadratic, is largest, and the other terms are not
+negative: E never rises. Its minima are the centroids ``c`` of sets of patterns with ``B(c)`` that very set
+(Proposition 2).
 
-Exact recall (Theorem 1): let ``r`` be the least distance of two patterns and ``beta = 2/(r - Delta)^2``. A state nearer
-than ``Delta`` to ``xi_i`` is farther than ``r - Delta`` from the others, and one update makes it ``xi_i``, as long as ``xi_i``
-itself supports it: ``Delta < r/2`` (the paper says ``Delta < r``, but beyond ``r/2`` the radius is ``r - Delta``).
+Exact recall (Theorem 1): let ``r`` be the least distance of two patterns and ``beta = 2/(r - Delta)^2``. A state
+nearer than ``Delta`` to ``xi_i`` is farther than ``r - Delta`` from the others, and one update makes it ``xi_i``, as
+long as ``xi_i`` itself supports it: ``Delta < r/2`` (the paper says ``Delta < r``, but beyond ``r/2`` the radius is
+``r - Delta``).
 
-A state outside every support is a flat place: ``E = -log(eps)/beta``, no gradient, and the update leaves it where it is.
+A state outside every support is a flat place: ``E = -log(eps)/beta``, no gradient, and the update leaves it where it
+is.
 """
 
 from functools import partial
@@ -72,7 +76,9 @@ class LogSumReLU(AbstractEnergy):
         """``(eps + S)/|B|`` times the identity: as the preconditioner of a gradient flow, ``dx/dt = centroid - x``."""
         kernels = jnp.maximum(self._kernels(x), 0)
         count = jnp.maximum(jnp.sum((kernels > 0).astype(x.dtype)), 1)
-        return lx.IdentityLinearOperator(jax.eval_shape(lambda: x)) * ((self.eps.astype(x.dtype) + jnp.sum(kernels)) / count)
+        return lx.IdentityLinearOperator(jax.eval_shape(lambda: x)) * (
+            (self.eps.astype(x.dtype) + jnp.sum(kernels)) / count
+        )
 
     def _kernels(self, x: Float[Array, " D"]) -> Float[Array, " N"]:
         require_state(x, "xi", self.xi)

@@ -6,10 +6,11 @@ with ``p = entmax_alpha(beta xi x)`` over the simplex; the paper's energy, which
 ``Omega*`` is convex, so that ``x <- xi^T p`` is the concave-convex procedure: ``E(x') <= E(x) - |x' - x|^2/2``, and the
 same for each step ``x + eta (x' - x)``, ``0 < eta <= 2``, with ``eta (1 - eta/2)`` in place of 1/2.
 
-Exact retrieval. All weight lies on pattern i iff its score leads by ``1/(alpha - 1)``. With the separation
-``Delta_i = min_{j != i} (xi_i - xi_j).xi_i`` this holds at ``xi_i`` iff ``Delta_i >= 1/(beta (alpha - 1))``: then ``xi_i``
-is a fixed point, and what one update makes of every ``x`` within ``eps`` of it if ``Delta_i >= 1/(beta (alpha - 1)) + 2
-M eps``, ``M`` the largest norm (since ``(xi_i - xi_j).x >= Delta_i - 2 M eps``). Softmax, ``alpha = 1``, never is exact.
+Exact retrieval. All weight lies on pattern i iff its score leads by ``1/(alpha - 1)``. With the separation ``Delta_i
+= min_{j != i} (xi_i - xi_j).xi_i`` this holds at ``xi_i`` iff ``Delta_i >= 1/(beta (alpha - 1))``: then ``xi_i`` is a
+fixed point, and what one update makes of every ``x`` within ``eps`` of it if ``Delta_i >= 1/(beta (alpha - 1)) + 2 M
+eps``, ``M`` the largest norm (since ``(xi_i - xi_j).x >= Delta_i - 2 M eps``). Softmax, ``alpha = 1``, never is
+exact.
 
 With a norm bias the scores are ``beta (xi_i.x - |xi_i|^2/2)``, and ``Delta_i = min_j |xi_i - xi_j|^2/2``.
 """

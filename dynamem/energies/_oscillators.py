@@ -4,8 +4,8 @@ Unit vectors ``x_i`` in d dimensions, coupled and biased,
 
     E = -sum_ij x_i.J_ij x_j/2 - sum_i c_i.x_i,      force_i = c_i + sum_j J_ij x_j,
 
-which is ``-dE/dx_i`` for a symmetric coupling. `OscillatorFlow` moves them on their spheres. A state is flat, the ``x_i``
-one after the other, shape (n d,).
+which is ``-dE/dx_i`` for a symmetric coupling. `OscillatorFlow` moves them on their spheres. A state is flat, the
+``x_i`` one after the other, shape (n d,).
 """
 
 import jax.numpy as jnp

@@ -1,15 +1,15 @@
 r"""Distributed memory by random features (Hoover et al. 2024, DrDAM, arXiv 2410.24153; Rahimi & Recht 2007).
 
 With frequencies ``omega ~ N(0, I)``, the ``2Y`` features ``Phi(x) = [cos omega.x, sin omega.x]/sqrt(Y)`` have
-``Phi(x).Phi(y) -> exp(-|x - y|^2/2)``, with an error of order ``1/sqrt(Y)``. The energy of all patterns together is then
-read off one vector:
+``Phi(x).Phi(y) -> exp(-|x - y|^2/2)``, with an error of order ``1/sqrt(Y)``. The energy of all patterns together is
+then read off one vector:
 
     E(x) = -log max(<Phi(sqrt(beta) x), T>, floor)/beta,      T = sum_i Phi(sqrt(beta) xi_i),
 
-close to that of `LogSumExp`, ``-log sum_i exp(-beta |x - xi_i|^2/2)/beta``. The memory, ``T`` and the frequencies, is of
-one size for any number of patterns; another pattern is added to ``T``. It is written and read at one and the same ``beta``:
-patterns encoded at 1 and queried at another are not found. Where the estimate of the sum is below ``floor`` the energy
-is flat and says nothing: far from every pattern the sum is lost in the features' error.
+close to that of `LogSumExp`, ``-log sum_i exp(-beta |x - xi_i|^2/2)/beta``. The memory, ``T`` and the frequencies, is
+of one size for any number of patterns; another pattern is added to ``T``. It is written and read at one and the same
+``beta``: patterns encoded at 1 and queried at another are not found. Where the estimate of the sum is below ``floor``
+the energy is flat and says nothing: far from every pattern the sum is lost in the features' error.
 """
 
 import equinox as eqx

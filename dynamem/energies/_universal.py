@@ -9,10 +9,10 @@ product is, for every separation ``sep = grad Phi``; that of the squared distanc
                                                           LSE(beta s)/beta  or  max_i s_i
     squared distance, softmax  E = -LSE(-beta |x - xi_i|^2)/(2 beta);      argmax:  E = min_i |x - xi_i|^2/2
 
-(in the terms of Krotov et al. 2025, arXiv 2507.06211, section 5.2, ``-Q[sum_i F(beta S)]``, and ``|x|^2/2`` beside it for
-the dot product). Cosine, Manhattan distance, and a read-out of other patterns have none. Where ``Phi`` is convex (all but
-even powers) the update is the concave-convex procedure: ``E(z) <= E(x) - |z - x|^2/2`` (the squared distance: likewise,
-since ``|x|^2/2 - E`` is convex).
+(in the terms of Krotov et al. 2025, arXiv 2507.06211, section 5.2, ``-Q[sum_i F(beta S)]``, and ``|x|^2/2`` beside it
+for the dot product). Cosine, Manhattan distance, and a read-out of other patterns have none. Where ``Phi`` is convex
+(all but even powers) the update is the concave-convex procedure: ``E(z) <= E(x) - |z - x|^2/2`` (the squared
+distance: likewise, since ``|x|^2/2 - E`` is convex).
 """
 
 from functools import partial

@@ -1,4 +1,4 @@
-r"""Oscillators in motion (Miyato et al. 2024, arXiv 2410.13821, eqs. 2-5; Kuramoto 1975 for d = 2).
+r"""Oscillators in motion (Miyato et al. 2024, arXiv 2410.13821; Kuramoto 1975 for d = 2).
 
     dx_i/dt = Omega_i x_i + P_i (c_i + sum_j J_ij x_j),      P_i y = y - x_i (x_i.y)/|x_i|^2,     Omega_i = -Omega_i^T.
 

@@ -3,11 +3,9 @@ r"""Sparse softmax: the maps from scores to the simplex that Tsallis' entropies 
     Omega_a(p) = sum_i p_i (p_i^{a-1} - 1)/(a (a - 1))           (a = 1: sum_i p_i log p_i),
     entmax_a(z) = argmax_p p.z - Omega_a(p),      p_i^{a-1} = max(0, 1 + (a - 1)(z_i - c)),
 
-with the ``c`` for which ``sum_i p_i = 1``: softmax for ``a = 1``, where ``c`` is the log-sum-exp, sparsemax for ``a = 2``.
-Since ``p_i = 1`` needs ``c = z_i``, all weight lies on one score iff it leads the others by ``1/(a - 1)``. The largest
-``p`` lies between ``1/N`` and 1, which encloses ``c``. Put in, with ``p`` on its support,
-
-    max_p p.z - Omega_a(p) = ((a - 1) p.z + c)/a.
+with the ``c`` for which ``sum_i p_i = 1``: softmax for ``a = 1``, where ``c`` is the log-sum-exp, sparsemax for ``a =
+2``. Since ``p_i = 1`` needs ``c = z_i``, all weight lies on one score iff it leads the others by ``1/(a - 1)``. The
+largest ``p`` lies between ``1/N`` and 1, which encloses ``c``.
 
 Derivatives are those of the equations: ``dp_i = s_i (dz_i - dc) + g_i da``, ``s_i = p_i^{2-a}`` on the support and
 ``dc = (s.dz + sum g da)/sum s``; ``g`` is that of Correia, Niculae & Martins 2019 (1909.00015).
@@ -71,7 +69,7 @@ def _threshold(u: Float[Array, " N"], a: Scalar) -> Scalar:
     Every other step halves the bracket where the sum is not convex in ``c``.
     """
     eps, count = jnp.finfo(u.dtype).eps, jnp.log(jnp.asarray(u.shape[0], u.dtype))
-    start = (jnp.zeros_like(a), jnp.zeros_like(a), count * _expm1_over(-a * count), jnp.ones_like(a), 0)
+    start = (jnp.zeros_like(a), jnp.zeros_like(a), count * _expm1_over(-a * count), jnp.ones_like(a), jnp.asarray(0))
 
     def open_(state: tuple[Scalar, Scalar, Scalar, Scalar, Scalar]) -> Scalar:
         _, low, high, gap, k = state
