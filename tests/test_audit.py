@@ -113,7 +113,7 @@ def test_a_mean_change_is_attributed_to_the_means_of_its_parts(sweeps, rows):
 
 def test_planned_rows_are_the_rows_that_are_made(sweeps):
     for name, sweep in sweeps.items():
-        assert [{key: row[key] for key in IDENTITY} for row in sweep.rows] == planned(*name.split("/"))
+        assert [{key: row[key] for key in IDENTITY} for row in sweep.rows] == planned(*name.split("/"), quick=True)
 
 
 def test_what_a_sweep_keeps_is_within_its_bound(sweeps):
@@ -123,7 +123,7 @@ def test_what_a_sweep_keeps_is_within_its_bound(sweeps):
     assert states_held(["log_sum_exp"]) < states_held(["log_sum_exp", "reverse_sde/VP"]) < states_held(system_names())
 
 
-def failing(*_):
+def failing(*_, **__):
     msg = "two\nlines"
     raise RuntimeError(msg)
 
@@ -132,7 +132,7 @@ def test_a_sweep_that_raises_fails_alone(monkeypatch):
     monkeypatch.setattr(_diffusion, "sweep", failing)
     found = run_audit(options("reverse_sde/EDM", "log_sum_exp", states=2), lambda *_: None)
     failed = [row for row in found.rows if row["verdict"] == "failed"]
-    assert [{key: row[key] for key in IDENTITY} for row in failed] == planned("reverse_sde", "EDM")
+    assert [{key: row[key] for key in IDENTITY} for row in failed] == planned("reverse_sde", "EDM", quick=True)
     assert {row["reason"] for row in failed} == {"RuntimeError: two lines"}
     assert {row["verdict"] for row in found.rows if row["system"] == "log_sum_exp"} == {"holds"}
     assert found.errors[0].startswith("reverse_sde/EDM failed: RuntimeError: two lines (")
@@ -147,7 +147,7 @@ def test_an_interrupt_begins_nothing_more(monkeypatch):
         lanes.append(ThreadPoolExecutor(size))
         return lanes[-1]
 
-    def endless(dynamics, schedule, *rest):
+    def endless(dynamics, schedule, *rest, **_):
         begun.append((dynamics, schedule))
         if both.wait(timeout=60) == 0:
             os.kill(os.getpid(), signal.SIGINT)

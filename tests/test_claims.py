@@ -19,7 +19,7 @@ SYSTEMS = ("probability_flow/VP", "reverse_sde/VE")
 
 
 def swept(patterns):
-    bench = _Bench(AuditOptions(DataSet("small", patterns), states=8, systems=SYSTEMS), {}, lambda _: None)
+    bench = _Bench(AuditOptions(DataSet("small", patterns), states=8, systems=SYSTEMS, quick=True), {}, lambda _: None)
     return [bench.part(name).sweep for name in SYSTEMS]
 
 

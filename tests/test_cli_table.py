@@ -99,7 +99,7 @@ def test_a_narrow_terminal_gets_several_matrices(monkeypatch, columns):
     lines = audit_table(rows, CLAIMS).splitlines()
     assert max(map(len, lines)) <= columns
     assert sum(line.count("broken >99%") for line in lines) == len(rows)
-    assert any(line.startswith("EulerMaruyama 10 broken") for line in lines)
+    assert any(line.startswith("PredictorCorrector 10 broken") for line in lines)
 
 
 def test_systems_of_ones_own_are_not_called_memories_only():

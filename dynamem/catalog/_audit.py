@@ -129,10 +129,11 @@ class _Bench:
 
     def _sweep(self, name: str) -> _Part:
         key = keyed(self.options.seed, "paths")
+        what, quick = _split(name), self.options.quick
         try:
-            found = _diffusion.sweep(*_split(name), self.law, self.states, self.levels, key, self.proceed)
+            found = _diffusion.sweep(*what, self.law, self.states, self.levels, key, self.proceed, quick=quick)
         except Exception as error:
-            return _Part(name, failed_rows(_diffusion.planned(*_split(name)), error), error=_told(name, error))
+            return _Part(name, failed_rows(_diffusion.planned(*what, quick=quick), error), error=_told(name, error))
         return _Part(name, found.rows, sweep=found)
 
     def _system(self, name: str) -> _Part:

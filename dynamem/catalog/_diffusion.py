@@ -34,8 +34,9 @@ from ._runs import Run, Sampler
 from ._size import PATHS
 
 
-ODE = (("Tsit5", None), *((solver, steps) for solver in ("Euler", "DDIM", "Heun") for steps in STEPS))
-SDE = tuple((solver, steps) for solver in ("EulerMaruyama", "DDPM") for steps in STEPS)
+MORE_ODE = ("EDMHeun", "DPMSolver2M", "DPMSolver2S", "ExponentialAB")
+MORE_SDE = ("EulerAncestral", "DPMSolverSDE", "EDMHeun", "PredictorCorrector", "AnnealedLangevin")
+"""Samplers that a quick audit leaves out."""
 CHURN = 1.0
 AFFINE = ("EDM", "FlowMatching")
 
@@ -71,19 +72,21 @@ def sweep(
     levels: tuple[float, float],
     key: Any,
     proceed: Callable[[], None],
+    *,
+    quick: bool = False,
 ) -> Sweep:
     """Run every solver of one dynamics on one schedule and judge every energy.
 
-    ``states`` are canonical (B, D); ``proceed`` is called between the solvers and may raise.
+    ``states`` are canonical (B, D); ``proceed`` is called between the solvers and may raise; ``quick`` runs fewer.
     """
     sampler = Sampler(name, law, levels)
     energies = Energies(sampler.path, jnp.asarray(CHURN), jnp.zeros(()))
     many = jnp.tile(states, (PATHS, 1))
     keys = jax.vmap(lambda b: jr.fold_in(key, b))(jnp.arange(many.shape[0]))
     if dynamics == "probability_flow":
-        solves = [partial(sampler.ode, *how, states) for how in ODE]
+        solves = [partial(sampler.ode, *how, states) for how in _runs_of(dynamics, quick)]
     else:
-        solves = [partial(sampler.sde, *how, many, keys, CHURN) for how in SDE]
+        solves = [partial(sampler.sde, *how, many, keys, CHURN) for how in _runs_of(dynamics, quick)]
     rows, runs, rises = [], [], []
     for solve in solves:
         proceed()
@@ -104,8 +107,13 @@ def sweep(
     return Sweep(dynamics, name, sampler, runs, rows, probes)
 
 
-def _runs_of(dynamics: str) -> tuple[tuple[str, int | None], ...]:
-    return ODE if dynamics == "probability_flow" else SDE
+def _runs_of(dynamics: str, quick: bool) -> list[tuple[str, Any]]:
+    """Solvers and numbers of steps, None for adaptive ones; the figures show the first and the last."""
+    if dynamics == "probability_flow":
+        solvers = ("Euler", "DDIM", *(() if quick else MORE_ODE), "Heun")
+        return [("Tsit5", None), *((solver, steps) for solver in solvers for steps in STEPS)]
+    solvers = ("EulerMaruyama", *(() if quick else MORE_SDE), "DDPM")
+    return [(solver, steps) for solver in solvers for steps in STEPS]
 
 
 def _energies_of(dynamics: str) -> tuple[str, ...]:
@@ -117,9 +125,9 @@ def _statements_of(dynamics: str) -> tuple[str, ...]:
     return ("pathwise",) if dynamics == "probability_flow" else ("pathwise", "mean")
 
 
-def planned(dynamics: str, schedule: str) -> list[dict[str, Any]]:
+def planned(dynamics: str, schedule: str, *, quick: bool = False) -> list[dict[str, Any]]:
     """What identifies the rows of a sweep, in their order, without computing any."""
-    cells = [(*how, statement) for how in _runs_of(dynamics) for statement in _statements_of(dynamics)]
+    cells = [(*how, statement) for how in _runs_of(dynamics, quick) for statement in _statements_of(dynamics)]
     return [
         _identity(dynamics, schedule, energy, *cell)
         for cell in (*cells, (None, None, "rate"))
@@ -150,12 +158,13 @@ def theorem_of(dynamics: str, energy: str, solver: str | None, schedule: str, st
             return "D8"
         if statement == "rate" and energy == "density" and schedule == "VE":
             return "D8"
-        return "D14" if statement == "mean" and energy == "free_churn" and solver == "DDPM" else None
+        ancestral = statement == "mean" and energy == "free_churn" and solver in ("DDPM", "EulerAncestral")
+        return "D14" if ancestral else None
     if solver in ("Tsit5", None):
         return {"density": "D2", "density_canonical": "D3", "hopfield": "D5", "frozen": "D6", "free": "D4"}[energy]
     if energy == "free" and (solver == "DDIM" or (solver == "Euler" and schedule in AFFINE)):
         return "D7"
-    return None
+    return "D13" if energy == "free" and solver == "DPMSolver2S" else None
 
 
 def _course(found: Found, energies: Energies, index: int) -> Course:

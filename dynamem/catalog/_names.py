@@ -1,5 +1,8 @@
 """Names of what the audit runs, without importing anything heavy."""
 
+from ._samplers import FACTS
+
+
 SCHEDULES = ("VP", "SubVP", "VE", "Cosine", "EDM", "FlowMatching")
 MEMORIES = {
     "log_sum_exp": "modern Hopfield network: gradient flow of |x|^2/2 - LSE/beta",
@@ -29,11 +32,9 @@ ENERGIES = {
 SOLVERS = {
     "Tsit5": "adaptive, rtol 1e-8",
     "Euler": "in the schedule's time t, 10 and 50 steps",
-    "DDIM": "10 and 50 steps",
     "Heun": "in the schedule's time t, 10 and 50 steps",
     "EulerMaruyama": "in the schedule's time t, 10 and 50 steps",
-    "DDPM": "ancestral sampling, DDIM with eta = 1, 10 and 50 steps",
-}
+} | {name: fact.line for name, fact in FACTS.items()}
 STEPS = (10, 50)
 
 

@@ -23,7 +23,7 @@ class AuditOptions:
         data: the patterns.
         states: number of initial states of each ODE; SDEs use four paths for each.
         seed: seed of every random number, folded by name.
-        quick: fewer points in maps (the number of states is the caller's).
+        quick: fewer points in maps and fewer samplers (the number of states is the caller's).
         systems: names of `system_names` or ``module:attribute``; empty for all built-in ones.
         s_start: noise level at which sampling starts.
         s_end: noise level at which it ends.

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import diffrax as dfx
@@ -28,7 +29,19 @@ from ..diffusion import (
 )
 from ..flows import ProbabilityFlow, ReverseSDE
 from ..lyapunov import Trajectory, along, kicks, solve
-from ..solvers import DDIM
+from ..solvers import (
+    DDIM,
+    DDPM,
+    AbstractSampler,
+    AnnealedLangevin,
+    DPMSolver2M,
+    DPMSolver2S,
+    DPMSolverSDE,
+    EDMHeun,
+    EulerAncestral,
+    ExponentialAB,
+    PredictorCorrector,
+)
 from ._names import SCHEDULES, STEPS
 from ._size import MOST_STEPS
 
@@ -36,6 +49,30 @@ from ._size import MOST_STEPS
 FAMILIES: dict[str, Callable[[], AbstractSchedule]] = dict(
     zip(SCHEDULES, (VP, SubVP, VE, Cosine, EDM, FlowMatching), strict=True)
 )
+SAMPLERS: dict[str, AbstractSampler] = {
+    "DDIM": DDIM(),
+    "EDMHeun": EDMHeun(),
+    "DPMSolver2M": DPMSolver2M(),
+    "DPMSolver2S": DPMSolver2S(),
+    "ExponentialAB": ExponentialAB(),
+}
+"""Samplers of the probability flow."""
+REPEATS = 5
+
+
+def noisy_sampler(name: str, steps: int) -> tuple[AbstractSampler, bool]:
+    """A sampler of the reverse SDE, and whether the increments over whole steps are all its noise."""
+    makers: dict[str, Callable[[], AbstractSampler]] = {
+        "EulerAncestral": EulerAncestral,
+        "DPMSolverSDE": DPMSolverSDE,
+        "EDMHeun": partial(EDMHeun, 40.0, 0.05, 50.0, 1.003, steps=steps),  # Karras et al. 2022, table 5, ImageNet
+        "PredictorCorrector": PredictorCorrector,
+        "AnnealedLangevin": partial(AnnealedLangevin, repeats=REPEATS),
+        "DDPM": DDPM,
+    }
+    return makers[name](), name not in ("PredictorCorrector", "AnnealedLangevin")
+
+
 RTOL, ATOL = 1e-8, 1e-10
 MOST = max(STEPS) + 2
 
@@ -55,7 +92,8 @@ class Run:
         tau: own times, shape (B, n).
         lam: canonical times, shape (B, n).
         ys: canonical states, shape (B, n, D).
-        noise: realised ``g dW`` in canonical coordinates, shape (B, n, D), zero for an ODE and at the last step.
+        noise: realised ``g dW`` in canonical coordinates, shape (B, n, D), zero for an ODE, at the last step, and for
+            a sampler whose normals are not the increments of whole steps.
         count: valid entries of each row, shape (B,).
         ok: which solves ended well, shape (B,).
         seconds: wall time of the solve.
@@ -135,10 +173,10 @@ class Sampler:
     def ode(self, solver: str, steps: int | None, states: Array) -> Run:
         """A run of the probability flow from canonical states (B, D)."""
         start = time.perf_counter()
-        if solver == "DDIM" and steps is not None:
+        if solver in SAMPLERS and steps is not None:
             grid = self._grid(steps)
-            flow = ProbabilityFlow(self.path)
-            trajectory = solve(flow, states, self.lam, DDIM(), dfx.StepTo(grid), None, None, max_steps=len(grid))
+            flow, how = ProbabilityFlow(self.path), (SAMPLERS[solver], dfx.StepTo(grid), None)
+            trajectory = solve(flow, states, self.lam, *how, None, max_steps=len(grid))
             return self._from_lam(solver, steps, trajectory, None, start)
         flow = ProbabilityFlow(self.path, clock="tau")
         if steps is None:
@@ -152,12 +190,12 @@ class Sampler:
     def sde(self, solver: str, steps: int, states: Array, keys: Array, churn: float) -> Run:
         """A run of the reverse SDE from canonical states (B, D), one key for each path."""
         start = time.perf_counter()
-        if solver == "DDPM":
+        if solver != "EulerMaruyama":
             grid = self._grid(steps)
             flow = ReverseSDE(self.path, churn)
-            how = (DDIM(np.sqrt(churn)), dfx.StepTo(grid), None)
-            trajectory = solve(flow, states, self.lam, *how, keys, max_steps=len(grid))
-            noise = kicks(flow, trajectory, keys, self.lam, adaptive=False)
+            sampler, whole = noisy_sampler(solver, steps)
+            trajectory = solve(flow, states, self.lam, sampler, dfx.StepTo(grid), None, keys, max_steps=len(grid))
+            noise = kicks(flow, trajectory, keys, self.lam, adaptive=False) if whole else None
             return self._from_lam(solver, steps, trajectory, noise, start)
         flow = ReverseSDE(self.path, churn, clock="tau")
         how = (dfx.Euler(), dfx.ConstantStepSize(), (self.tau[1] - self.tau[0]) / steps)

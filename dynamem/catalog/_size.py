@@ -13,7 +13,8 @@ SOLVING = 2 * (MOST_STEPS + 1)  # an adaptive solve: what it saves, and the copy
 KEPT = 3  # states, noise and posterior means of every run of a sweep, kept for the claims and the figures
 FIXED = sum(steps + 1 for steps in STEPS)
 ADAPTIVE = 200  # steps of an adaptive run that are used, and so kept
-SWEEPS = {"probability_flow": KEPT * (3 * FIXED + ADAPTIVE), "reverse_sde": KEPT * PATHS * 2 * FIXED}
+SOLVERS = 7  # of fixed steps, for each dynamics; fewer in a quick audit
+SWEEPS = {"probability_flow": KEPT * (SOLVERS * FIXED + ADAPTIVE), "reverse_sde": KEPT * PATHS * SOLVERS * FIXED}
 
 
 def states_held(systems: Iterable[str]) -> int:

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         "systems (--system NAME, or module:attribute for your own)": systems,
         "schedules": SCHEDULES,
         "energies": _names.ENERGIES,
-        "solvers": _names.SOLVERS,
+        "solvers, with V the free energy and rho = s+/s the ratio of noise levels in a step": _names.SOLVERS,
     }
     say("\n".join(_group(title, names) for title, names in groups.items()) + "\n")
     return 0

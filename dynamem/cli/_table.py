@@ -44,7 +44,7 @@ STATEMENTS = {
     "mean": "no step raises the energy in the mean",
     "rate": "the rate of change is never positive",
 }
-PROMISED = {"D4": ("free",), "D7": ("free",), "D8": ("free_churn", "density"), "D14": ("free_churn",)}
+PROMISED = {"D4": ("free",), "D7": ("free",), "D13": ("free",), "D8": ("free_churn", "density"), "D14": ("free_churn",)}
 
 
 class Block(NamedTuple):

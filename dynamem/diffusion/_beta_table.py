@@ -85,9 +85,10 @@ class BetaTable(AbstractSchedule):
         levels = jnp.sqrt(loss * (2 - loss)) / (1 - loss)
         known = concrete(levels)
         if known is not None and not np.all(np.isfinite(known)):
+            where = np.asarray(indices)[~np.isfinite(known)][0]
             msg = (
-                f"indices={np.asarray(indices)[~np.isfinite(known)][0]!s}: no signal is left there, as the terminal SNR "
-                "is zero, and x/alpha does not exist; begin at a later step, or run on clock 'tau'"
+                f"indices={where!s}: no signal is left there, as the terminal SNR is zero, and x/alpha does not exist; "
+                "begin at a later step, or run on clock 'tau'"
             )
             raise InputError(msg)
         return levels
