@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from ._audit_types import Audit as Audit
     from ._memories import memory as memory
     from ._names import DYNAMICS as DYNAMICS
+    from ._names import LEARNED as LEARNED
     from ._names import system_names as system_names
+    from ._options import S_END as S_END
+    from ._options import S_START as S_START
     from ._options import AuditOptions as AuditOptions
     from ._options import DataSet as DataSet
     from ._recall import CORRUPTIONS as CORRUPTIONS
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "DYNAMICS": "_names",
+    "LEARNED": "_names",
+    "S_END": "_options",
+    "S_START": "_options",
     "CORRUPTIONS": "_recall",
     "Audit": "_audit_types",
     "AuditOptions": "_options",

@@ -25,7 +25,7 @@ from ._climb import climb, theorems_of
 from ._figures import certified_map, figures_of
 from ._memories import memory
 from ._names import DYNAMICS, system_names
-from ._options import AuditOptions
+from ._options import DIGITS, AuditOptions
 from ._rows import failed_rows, reason_of
 from ._runs import starts
 from ._system import System, load_system
@@ -42,7 +42,7 @@ def run_audit(options: AuditOptions, progress: Callable[[str, int, int], None]) 
     if not jax.config.read("jax_enable_x64"):
         msg = "jax_enable_x64=False: an audit needs float64; call jax.config.update('jax_enable_x64', True) first"
         raise InputError(msg)
-    chosen = options.systems or tuple(system_names(quick=options.quick))
+    chosen = options.systems or tuple(system_names(quick=options.quick, digits=options.data.name == DIGITS))
     own = {name: load_system(name) for name in chosen if ":" in name}
     report = _Counted(progress, len(chosen) + 1)
     bench = _Bench(options, own, report)

@@ -1,5 +1,6 @@
 """The built-in memories, on the user's patterns."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,19 +11,30 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, Float, Scalar
 
+from .._errors import InputError
+from ..diffusion import EDM, DiffusionPath, Empirical, FreeEnergy
 from ..energies import (
+    HAM,
     AbstractEnergy,
     DenseMemory,
+    DenseSynapse,
+    EnergyTransformer,
     FenchelYoung,
     Hopfield,
+    KrotovHopfield,
+    Layer,
     LogSumExp,
     LogSumReLU,
     Oscillators,
     RandomFeatureMemory,
+    Softmax,
     UniversalHopfield,
     hebb,
 )
-from ..flows import AbstractFlow, GradientFlow, LagrangianFlow, OscillatorFlow
+from ..flows import AbstractFlow, GradientFlow, LagrangianFlow, OscillatorFlow, ProbabilityFlow
+from ..learning import pretrained
+from ._names import LEARNED
+from ._options import S_END, S_START
 from ._system import System
 
 
@@ -44,6 +56,7 @@ class _Built(NamedTuple):
     kick: float = CORRUPTION
     place: Callable = jnp.asarray
     span: float = SPAN
+    start: float = 0.0
 
 
 def memory(name: str, patterns: Any, count: int, key: Any) -> System:
@@ -54,7 +67,7 @@ def memory(name: str, patterns: Any, count: int, key: Any) -> System:
     chosen = built.stored[rows % built.stored.shape[0]]
     states = built.place(chosen + built.kick * jr.normal(noise, chosen.shape, patterns.dtype))
     memories = None if name in ELSEWHERE else built.stored
-    return System(built.energy, built.flow, states, 0.0, built.span, memories)
+    return System(built.energy, built.flow, states, built.start, built.start + built.span, memories)
 
 
 def _log_sum_exp(patterns: Array) -> _Built:
@@ -108,6 +121,42 @@ def _oscillators(patterns: Array) -> _Built:
     return _Built(energy, OscillatorFlow(energy), phases, place=lambda x: _unit(x.reshape(-1, 2)).reshape(x.shape))
 
 
+def _krotov_hopfield(patterns: Array) -> _Built:
+    unit = _centred(patterns)[:SOME]
+    energy = KrotovHopfield(unit, Softmax(16.0), tau_h=0.2)
+    return _Built(energy, LagrangianFlow(energy), jnp.concatenate([unit, unit @ unit.T], axis=1))
+
+
+def _hierarchical(patterns: Array) -> _Built:
+    size, first, second = patterns.shape[1], 16, 8
+    lower, upper = (jr.normal(jr.key(k), shape) for k, shape in enumerate([(first, size), (second, first)]))
+    layers = {"v": Layer(size), "h": Layer(first, "tanh", tau=0.5), "k": Layer(second, "softmax", tau=0.2)}
+    energy = HAM(layers, [DenseSynapse(lower / size**0.5, ("h", "v")), DenseSynapse(upper, ("k", "h"))])
+    rest = jnp.zeros((patterns.shape[0], first + second), patterns.dtype)
+    return _Built(energy, LagrangianFlow(energy), jnp.concatenate([patterns, rest], axis=1))
+
+
+def _energy_transformer(patterns: Array) -> _Built:
+    size = patterns.shape[1]
+    tokens = max(part for part in range(1, int(size**0.5) + 1) if size % part == 0)
+    keys, queries = jr.normal(jr.key(0), (2, 2, 4, size // tokens)) / (size // tokens) ** 0.5
+    parts = _centred(patterns)[:FEW].reshape(-1, size // tokens)
+    everyone = jnp.ones((tokens, tokens), bool) if tokens == 1 else None
+    energy = EnergyTransformer(keys, queries, parts, tokens=tokens, mask=everyone, eps=1e-2)
+    return _Built(energy, LagrangianFlow(energy), patterns)
+
+
+def _learned(patterns: Array) -> _Built:
+    denoiser = pretrained()
+    size = denoiser.sizes["size"]
+    if patterns.shape[1] != size:
+        msg = f"system={LEARNED!r} was trained on digits of {size} pixels, not on {patterns.shape[1]} numbers"
+        raise InputError(msg)
+    energy = FreeEnergy(DiffusionPath(EDM(), Empirical(patterns)))
+    flow = ProbabilityFlow(DiffusionPath(EDM(), denoiser))
+    return _Built(energy, flow, patterns, S_START, span=math.log(S_START / S_END), start=-math.log(S_START))
+
+
 BUILDERS: dict[str, Callable[[Array], _Built]] = {
     "log_sum_exp": _log_sum_exp,
     "dense_memory": _dense_memory,
@@ -116,11 +165,23 @@ BUILDERS: dict[str, Callable[[Array], _Built]] = {
     "nearest_pattern": _nearest_pattern,
     "epanechnikov": _epanechnikov,
     "random_features": _random_features,
+    "krotov_hopfield": _krotov_hopfield,
+    "hierarchical": _hierarchical,
+    "energy_transformer": _energy_transformer,
     "oscillators": _oscillators,
+    LEARNED: _learned,
 }
-ELSEWHERE = ("hopfield_1984", "oscillators")
-"""Those whose attractors are not the stored patterns: inputs beyond +-1, and phases that may all be turned together."""
-THEOREMS = dict.fromkeys(BUILDERS, "A1") | {"log_sum_exp": "A5", "hopfield_1984": "A2"}
+ELSEWHERE = ("hopfield_1984", "krotov_hopfield", "hierarchical", "energy_transformer", "oscillators")
+"""Those whose attractors are not the stored patterns but, for instance, phases that may all be turned together."""
+THEOREMS = dict.fromkeys(BUILDERS, "A1") | {
+    "log_sum_exp": "A5",
+    "hopfield_1984": "A2",
+    "krotov_hopfield": "A3",
+    "hierarchical": "A3",
+    "energy_transformer": "A7",
+    LEARNED: None,
+}
+"""The statement that covers each, where there is one: a learned denoiser has a margin instead (D9)."""
 
 
 def _centred(patterns: Array) -> Float[Array, "N D"]:

@@ -4,6 +4,8 @@ from ._samplers import FACTS
 
 
 SCHEDULES = ("VP", "SubVP", "VE", "Cosine", "EDM", "FlowMatching")
+LEARNED = "learned"
+"""The denoiser that comes with dynamem: for the digits in [0, 1] only, so that other data leave it out."""
 MEMORIES = {
     "log_sum_exp": "modern Hopfield network: gradient flow of |x|^2/2 - LSE/beta",
     "dense_memory": "dense memory with a rectified cube, gradient flow on the unit sphere",
@@ -12,7 +14,11 @@ MEMORIES = {
     "nearest_pattern": "universal Hopfield network of dot product and argmax, patterns on the unit sphere",
     "epanechnikov": "log-sum-ReLU memory of 64 patterns: a state is drawn to the centroid of those in reach",
     "random_features": "four patterns in one vector of random features, log-sum-exp's energy to a few percent",
+    "krotov_hopfield": "two-layer memory of 64 patterns: visible units, and hidden ones with softmax, faster",
+    "hierarchical": "three layers of identity, tanh and softmax with random synapses (HAM)",
+    "energy_transformer": "attention and a rectified memory on layer-normed tokens, the parts of a pattern",
     "oscillators": "oscillators in the plane with Hebbian couplings: phases 0 and pi are the patterns' signs",
+    LEARNED: "a network trained on the digits, its probability flow judged by the free energy of the digits",
 }
 QUICK = ("log_sum_exp", "dense_memory", "hopfield_1984")
 """Memories of a quick audit."""
@@ -38,9 +44,9 @@ SOLVERS = {
 STEPS = (10, 50)
 
 
-def system_names(*, quick: bool = False) -> list[str]:
-    """Names that ``--system`` takes, in the order of the audit; those that run with ``--quick``."""
+def system_names(*, quick: bool = False, digits: bool = True) -> list[str]:
+    """Names that ``--system`` takes, in the order of the audit; those that run with ``--quick``, and on other data."""
     return [
-        *(QUICK if quick else MEMORIES),
+        *(name for name in (QUICK if quick else MEMORIES) if digits or name != LEARNED),
         *(f"{dynamics}/{schedule}" for dynamics in DYNAMICS for schedule in SCHEDULES),
     ]

@@ -5,6 +5,12 @@ import dataclasses
 import numpy as np
 
 
+S_START, S_END = 20.0, 0.05
+"""Noise levels between which samplers run."""
+DIGITS = "digits"
+"""Name of the default data, the scikit-learn digits in [0, 1]."""
+
+
 @dataclasses.dataclass(frozen=True)
 class DataSet:
     """Stored patterns, shape (N, D) in float64, with the shape of an image if they are images."""
@@ -36,7 +42,7 @@ class AuditOptions:
     seed: int = 0
     quick: bool = False
     systems: tuple[str, ...] = ()
-    s_start: float = 20.0
-    s_end: float = 0.05
+    s_start: float = S_START
+    s_end: float = S_END
     prove: bool = False
     certify: bool = False

@@ -42,7 +42,7 @@ from ._evidence import (
     worst_rate,
 )
 from ._memories import THEOREMS, between
-from ._names import STEPS
+from ._names import LEARNED, STEPS
 from ._regions import on_region
 from ._rows import PARTS, fraction, row
 from ._runs import ATOL, MOST, RTOL
@@ -59,7 +59,7 @@ def planned(name: str, system: System | None) -> list[dict[str, Any]]:
     """What identifies the rows of a system (None: a built-in one), in their order, without computing any."""
     noisy = system is not None and is_noisy(system)
     statements = ("pathwise", "mean") if noisy else ("pathwise",)
-    clock = "tau" if system is None else row_clock(system)
+    clock = row_clock(system) if system is not None else "lam" if name == LEARNED else "tau"
     rows = [_identity(name, clock, *how, statement) for how in (SDE if noisy else ODE) for statement in statements]
     return [*rows, _identity(name, clock, None, None, "rate")]
 
@@ -91,8 +91,7 @@ def system_rows(
         return [*rows, _searched_rates(name, system, dynamics, key, certify=certify)], None
     rows, run = _quiet(name, system, dynamics, (t0, t1), proceed)
     proceed()
-    built_in = name in THEOREMS
-    if built_in:
+    if ":" not in name:
         return [*rows, _visited_rates(name, system, dynamics, run)], run
     return [*rows, _searched_rates(name, system, dynamics, key, certify=certify)], run
 
@@ -200,8 +199,9 @@ def _visited_rates(name: str, system: System, dynamics: Any, run: Trajectory) ->
     ts, xs = np.asarray(run.ts), np.asarray(run.xs)
     ts, xs = np.concatenate([ts, ts]), np.concatenate([xs, between(name, xs)])
     rate, bound = along(_SizedRate(system.energy, generator(system.energy, dynamics)), ts, xs)
-    found = rates(ts, None, lambda b, k: xs[b, k], rate, bound)
-    identity = _identity(name, "tau", None, None, "rate")
+    clock = row_clock(system)
+    found = rates(ts, ts if clock == "lam" else None, lambda b, k: xs[b, k], rate, bound)
+    identity = _identity(name, clock, None, None, "rate")
     return row(**identity, **found, states=int(ts.size), seconds=time.perf_counter() - start)
 
 

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from ._systems import check_names
 
     check_seed(args.seed)
-    check_names(args.systems, [*system_names(), "learned"])
+    check_names(args.systems, system_names())
     data = load(args.data, args.weights, standardise=args.standardise)
     names = _chosen(args, note)
     require_states(args.states, data.patterns.shape[1], names)

@@ -1,6 +1,6 @@
 """Recall against the strength of a corruption, and what a few cues became: the figures of the survey's table."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -56,7 +56,7 @@ def _panel(kind: str, curves: "dict[str, Curve]", names: list[str]) -> Image:
     axes = figure.add_axes((0.14, 0.17, 0.83, 0.58))
     for name, one in curves.items():
         found, place = one.recall, names.index(name)
-        look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
         axes.fill_between(found.levels, found.low, found.high, color=look["color"], alpha=0.15, linewidth=0)
         axes.plot(found.levels, found.rate, markersize=3.5, label=name, **look)
         axes.plot(found.levels, one.cue, color=QUIET, linestyle=(0, (3, 2)), linewidth=0.9)

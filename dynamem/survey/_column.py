@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import EnergyFn
-from ..catalog import DYNAMICS, DataSet, load_system, memory, schedule_of, starts
+from ..catalog import DYNAMICS, LEARNED, S_END, S_START, DataSet, load_system, memory, schedule_of, starts
 from ..diffusion import (
     AbstractDenoiser,
     AbstractSchedule,
@@ -25,9 +25,6 @@ from ..learning import Tracked, pretrained
 from ..lyapunov import clock_of, dynamics_of
 
 
-S_START, S_END = 20.0, 0.05
-"""Noise levels between which samplers run."""
-LEARNED = "learned"
 DEFAULT = ("log_sum_exp", "probability_flow/VP", LEARNED)
 
 
