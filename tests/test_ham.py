@@ -106,6 +106,7 @@ def test_units_of_one_and_minus_one_leave_the_dense_memory_itself():
     np.testing.assert_allclose(dm.Effective(ham, ("h",))(T, X[1]), wanted, rtol=1e-12)
 
 
+@pytest.mark.long
 def test_a_fast_layer_is_the_limit_of_small_time_constants():
     ham = eqx.tree_at(lambda one: one.lagrangian.layers[1].tau, two_layers(), jnp.asarray(1e-4))
     slow = dm.Effective(ham, ("h",))
@@ -157,9 +158,6 @@ def test_three_layers_descend_each_at_its_own_pace():
     np.testing.assert_allclose(found.total, formula, rtol=1e-10)
     np.testing.assert_allclose(found.dissipation, formula, rtol=1e-8)
     assert np.all(found.total < 0)
-    verdict = dm.check(ham, dm.LagrangianFlow(ham), xs, t0=0.0, t1=5.0, **STEPS)
-    assert verdict.status == "holds", verdict.reason
-    assert verdict.tolerance < 1e-11
 
 
 # -------------------------------------------------------------------- discrete updates
@@ -223,8 +221,6 @@ def test_a_transformer_descends():
     found, formula = rates(ham, TOKENS)
     np.testing.assert_allclose(found.total, formula, rtol=1e-10)
     np.testing.assert_allclose(found.dissipation, formula, rtol=1e-8)
-    verdict = dm.check(ham, dm.LagrangianFlow(ham), TOKENS, t0=0.0, t1=3.0, **STEPS)
-    assert verdict.status == "holds", verdict.reason
 
 
 def test_updates_of_a_transformer_descend_for_small_steps():
@@ -264,9 +260,10 @@ def _twins():
 
 
 TWINS = ("non-convex Lagrangian", "negative gain", "asymmetric synapse", "time constants within a softmax")
+SOUND = {"two layers": two_layers, "three": deep, "transformer": transformer}
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", [TWINS[0], *(pytest.param(name, marks=pytest.mark.long) for name in TWINS[1:])])
 def test_a_broken_twin_is_caught(name):
     energy, flow, states = _twins()[name]
     found = dm.check(energy, flow, states, t0=0.0, t1=1.0, **STEPS)
@@ -281,9 +278,21 @@ def test_a_search_finds_what_breaks_a_twin(name):
     assert found.status == "broken", found.reason
 
 
+@pytest.mark.parametrize(
+    "name", ["two layers", *(pytest.param(name, marks=pytest.mark.long) for name in list(SOUND)[1:])]
+)
+def test_a_sound_memory_descends(name):
+    ham = SOUND[name]()
+    states = jnp.asarray(RNG.normal(size=(6, ham.tau.size)))
+    found = dm.check(ham, dm.LagrangianFlow(ham), states, t0=0.0, t1=2.0, **STEPS)
+    assert found.status == "holds", found.reason
+    assert found.tolerance < 1e-11
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("ham", [two_layers(), deep(), transformer()], ids=["two layers", "three", "transformer"])
-def test_a_search_finds_nothing_in_a_sound_memory(ham):
+@pytest.mark.parametrize("name", SOUND)
+def test_a_search_finds_nothing_in_a_sound_memory(name):
+    ham = SOUND[name]()
     states = jnp.asarray(RNG.normal(size=(6, ham.tau.size)))
     found = dm.falsify(ham, dm.LagrangianFlow(ham), states, t0=0.0, t1=1.0, key=jr.key(0), starts=32, steps=40)
     assert found.status == "holds", found.reason

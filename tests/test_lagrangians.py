@@ -91,6 +91,8 @@ def test_one_bad_direction_among_three_hundred_is_found():
 REFUSED = {
     r"is not convex: its curvature is -1.4 along \(": lambda: dm.Layer(3, _saddle),
     "is not convex": lambda: dm.Layer((2, 2), lambda x: jnp.sum(jnp.cos(x))),
+    r"returns shape \(3,\): it must be one number": lambda: dm.Layer(3, jnp.tanh),
+    "give one of the two": lambda: dm.Elementwise("tanh", lagrangian=jnp.cosh),
     "gamma=-0.5: a negative gain": lambda: dm.LayerNorm(-0.5),
     "gamma=-1.0: a negative gain": lambda: dm.SphericalNorm(-1.0),
     r"gamma.shape=\(3,\): need one number": lambda: dm.LayerNorm(jnp.ones(3)),
@@ -116,3 +118,13 @@ def test_what_is_asked_for_is_taken():
     assert dm.Layer(3, dm.Lagrangian(_saddle, nonconvex=True)).size == 3
     assert dm.LayerNorm(-0.5, nonconvex=True).gamma == -0.5
     assert dm.Elementwise(jnp.sin, nonconvex=True).nonconvex
+
+
+def test_a_function_of_unknown_values_passes():
+    """Under a transformation there is nothing to search: the flag is the user's."""
+
+    def value(w):
+        return dm.Layer(3, lambda x: w * jnp.sum(x**4)).lagrangian(X[0])
+
+    np.testing.assert_allclose(jax.jit(value)(2.0), 2 * np.sum(np.asarray(X[0]) ** 4), rtol=1e-13)
+    np.testing.assert_allclose(jax.grad(value)(2.0), np.sum(np.asarray(X[0]) ** 4), rtol=1e-13)

@@ -26,8 +26,7 @@ class Elementwise(AbstractLagrangian):
     Arguments:
         activation: "identity", "relu", "repu" (``max(x, 0)^(n-1)``), "tanh", "sigmoid", "exp", or a non-decreasing
             scalar function, which is integrated.
-        lagrangian: a scalar convex function ``l`` with ``l' = g``, in place of the integral; alone, its derivative is
-            the activation.
+        lagrangian: a scalar convex function ``l``, in place of an activation, which is its derivative.
         n: the power of "repu", at least 2: ``l = max(x, 0)^n/n``.
         beta: gain, positive; 1 if not given.
         nonconvex: take a decreasing activation too; the energy then may rise.
@@ -50,8 +49,10 @@ class Elementwise(AbstractLagrangian):
     ) -> None:
         self.error = jnp.zeros_like
         if lagrangian is not None:
-            self.lagrangian = lagrangian
-            self.activation = activation if callable(activation) else jax.grad(lagrangian)
+            if activation is not None:
+                msg = f"activation={activation!r} and lagrangian={lagrangian!r}: give one of the two"
+                raise InputError(msg)
+            self.lagrangian, self.activation = lagrangian, jax.grad(lagrangian)
         elif callable(activation):
             self.lagrangian, self.error = integral(activation)
             self.activation = activation

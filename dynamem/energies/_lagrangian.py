@@ -9,6 +9,7 @@ singular where a direction of ``x`` changes no activation. Energies fall along `
 
 import abc
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Scalar
 
 from .._errors import InputError
+from .._validate import concrete
 
 
 DEEPEST = 64
@@ -63,7 +65,7 @@ class Lagrangian(AbstractLagrangian):
     function: Callable
     nonconvex: bool = eqx.field(default=False, static=True)
 
-    def __call__(self, x: Float[Array, "..."]) -> Scalar:
+    def __call__(self, x: Float[Array, "..."]) -> Any:
         """``L(x)``."""
         return self.function(x)
 
@@ -106,11 +108,24 @@ def negative_curvature(lagrangian: AbstractLagrangian, x: Float[Array, "..."]) -
 
 
 def require_convex(name: str, lagrangian: AbstractLagrangian, shape: tuple[int, ...]) -> None:
-    """Raise where a direction of negative curvature is found, at random points of three sizes: a search, no proof."""
+    """Raise where a direction of negative curvature is found, at random points of three sizes: a search, no proof.
+
+    A function of values that are not known yet, under a JAX transformation, is taken as it is.
+    """
+    found = eqx.filter_eval_shape(lagrangian, jax.ShapeDtypeStruct(shape, jnp.result_type(float)))
+    if found.shape != ():
+        msg = (
+            f"{name}={lagrangian!r:.60} returns shape {found.shape!r}: it must be one number, whose gradient is the "
+            "activation; for an elementwise activation use dm.Elementwise(activation)"
+        )
+        raise InputError(msg)
     with jax.ensure_compile_time_eval():
         for seed, scale in enumerate((0.1, 1.0, 1.0, 4.0, 4.0)):
             x = jnp.asarray(scale * np.random.default_rng(seed).normal(size=shape), jnp.result_type(float))
-            largest = float(jnp.max(jnp.abs(lagrangian.g(x)))) / scale
+            activation = concrete(lagrangian.g(x))
+            if activation is None:
+                return
+            largest = float(np.max(np.abs(activation))) / scale
             least, direction = negative_curvature(lagrangian, x)
             if not least >= -1e-6 * max(largest, 1e-300):
                 along = ", ".join(f"{one:.3g}" for one in direction.reshape(-1)[:4])
