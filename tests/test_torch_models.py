@@ -122,6 +122,39 @@ def test_weights_survive_a_file(net, tmp_path):
     np.testing.assert_array_equal(jax.vmap(lambda x: again(x, T))(X), direct(net, X, T))
 
 
+def test_parametrisations_are_those_of_diffusers():
+    """v, the straight path and EDM's preconditioning by the schedulers of diffusers, in float32."""
+    import torch
+    from diffusers import DDPMScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler
+
+    x0, eps = (torch.tensor(part, dtype=torch.float32) for part in np.random.default_rng(2).normal(size=(2, 1, 64)))
+
+    def ours(value, x, alpha, sigma, **kw):
+        return dm.convert(*(jnp.asarray(part.numpy()) for part in (value, x)), alpha, sigma, **kw)
+
+    table, step = DDPMScheduler(), torch.tensor([400])
+    alpha, sigma = (float(part[400]) for part in (table.alphas_cumprod**0.5, (1 - table.alphas_cumprod) ** 0.5))
+    x, v = table.add_noise(x0, eps, step), table.get_velocity(x0, eps, step)
+    np.testing.assert_allclose(ours(eps, x, alpha, sigma, of="eps", to="v"), v, atol=1e-5)
+    np.testing.assert_allclose(ours(v, x, alpha, sigma, of="v", to="x0"), x0, atol=1e-5)
+    straight = FlowMatchEulerDiscreteScheduler()
+    level = float(straight.sigmas[300])
+    x = straight.scale_noise(x0, straight.timesteps[300:301], eps)
+    found = ours(eps - x0, x, 1 - level, level, of="velocity", to="x0", slopes=(-1.0, 1.0))
+    np.testing.assert_allclose(found, x0, atol=1e-5)
+    edm, s = EDMEulerScheduler(sigma_data=0.5), torch.tensor(1.7)
+    y, seen = x0 + s * eps, {}
+
+    def silent(inside, c_noise):
+        seen["x"], seen["c_noise"] = inside, c_noise
+        return jnp.asarray(eps.numpy()[0])
+
+    found = dm.Prediction(silent, "edm").denoise(jnp.asarray(y.numpy()[0]), 1.7)
+    np.testing.assert_allclose(found, edm.precondition_outputs(y, eps, s)[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(seen["x"], edm.precondition_inputs(y, s)[0], rtol=1e-5)
+    np.testing.assert_allclose(seen["c_noise"], edm.precondition_noise(s), rtol=1e-6)
+
+
 def test_training_on_digits():
     """Half a minute of denoising score matching, v-prediction: the loss falls, and so does the error of its denoiser.
 

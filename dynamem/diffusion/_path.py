@@ -53,7 +53,8 @@ class DiffusionPath(eqx.Module):
         if not isinstance(self.law, AbstractLaw):
             msg = (
                 f"law={type(self.law).__name__}: a denoiser has no energy of its own; give the path a law "
-                "(dm.Empirical, dm.GaussianMixture) or follow the free energy along its flow with dm.Tracked"
+                "(dm.Empirical, dm.GaussianMixture), use dm.GuidedEnergy for guidance of laws, or follow the free "
+                "energy along its flow with dm.Tracked"
             )
             raise InputError(msg)
         return self.law.tilt(point.eta, point.kappa)
