@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import dynamem as dm
+from dynamem.cli import main
+from tests import catalogue
 
 
 INIT = Path(dm.__file__)
@@ -89,3 +91,15 @@ def test_unknown_names_are_attribute_errors():
 def test_the_version_is_that_of_the_project():
     project = tomllib.loads((INIT.parents[1] / "pyproject.toml").read_text())["project"]
     assert dm.__version__ == project["version"]
+
+
+def test_the_list_names_every_public_piece(capsys):
+    assert main(["list"]) == 0
+    listed = {
+        line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ") and line.strip()
+    }
+    catalogue.import_all()
+    bases = (dm.AbstractEnergy, dm.AbstractSchedule, dm.AbstractDenoiser, dm.AbstractFlow, dm.AbstractSampler)
+    public = {name for base in bases for name in catalogue.leaves(base)} & set(dm.__all__)
+    assert len(public) > 50
+    assert public - listed == set()

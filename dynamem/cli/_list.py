@@ -17,6 +17,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the names."""
     del args
     from ..catalog import _names
+    from ..catalog._pieces import PIECES
 
     paths = {
         f"{dynamics}/{schedule}": f"{text}, on the {schedule} schedule"
@@ -27,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     systems = {name: known.get(name, "") for name in _names.system_names()}
     groups = {
         "systems (--system NAME, or module:attribute for your own)": systems,
-        "schedules": SCHEDULES,
-        "energies": _names.ENERGIES,
+        "energies of the audit": _names.ENERGIES,
+        **PIECES,
         "solvers, with V the free energy and rho = s+/s the ratio of noise levels in a step": _names.SOLVERS,
     }
     say("\n".join(_group(title, names) for title, names in groups.items()) + "\n")
@@ -36,14 +37,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 WIDTH = 100
-SCHEDULES = {
-    "VP": "variance preserving, alpha^2 + sigma^2 = 1 with linear beta(t) from 0.1 to 20",
-    "SubVP": "alpha of VP, sigma = 1 - alpha^2",
-    "VE": "variance exploding, alpha = 1 and sigma geometric from 0.01 to 50",
-    "Cosine": "alpha = cos of the noise time with offset 0.008, sigma^2 = 1 - alpha^2",
-    "EDM": "alpha = 1, sigma = 80 t",
-    "FlowMatching": "alpha = 1 - t, sigma = t",
-}
 
 
 def _group(title: str, names: dict[str, str]) -> str:
