@@ -8,6 +8,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 import scipy.special
+from sklearn.datasets import load_digits
 
 import dynamem as dm
 from tests.catalogue import BIAS, COUPLINGS, XI, X
@@ -24,6 +25,11 @@ STEPS = {"solver": dfx.Heun(), "dt0": 0.02, "dense": 2}
 
 def two_layers(hidden="softmax", **how):
     return dm.KrotovHopfield(XI, hidden, bias=BIAS, tau_v=2.0, tau_h=0.3, **how)
+
+
+def tiny():
+    layers = {"v": dm.Layer(1, "tanh"), "h": dm.Layer(1)}
+    return dm.HAM(layers, [dm.DenseSynapse(jnp.asarray([[1.5]]), ("v", "h"))])
 
 
 def deep():
@@ -172,6 +178,24 @@ def test_an_update_layer_by_layer_never_raises_the_energy(alpha):
     assert found.evidence["steps"]["rises"] == 0
 
 
+def test_digits_are_recalled_from_their_upper_half():
+    """A hundred digits of scikit-learn, centred and of length 1, in the two-layer memory with normalised units."""
+    centred = load_digits().data[:100] - load_digits().data[:100].mean(0)
+    xi = jnp.asarray(centred / np.linalg.norm(centred, axis=1, keepdims=True))
+
+    @jax.jit
+    def recalled(beta, x):
+        ham = dm.KrotovHopfield(xi, dm.Softmax(beta), "spherical_norm")
+        state = jnp.concatenate([jnp.where(jnp.arange(64) < 32, x, jnp.zeros_like(x)), jnp.zeros(100)])
+        for _ in range(4):
+            state = ham.update(state, layers=["h", "v"])
+        return jnp.max(jnp.abs(state[:64] - x)) < 0.05
+
+    cold, hot = (jax.vmap(recalled, in_axes=(None, 0))(jnp.asarray(beta), xi) for beta in (60.0, 2.0))
+    assert np.sum(cold) >= 85  # 89 as computed here; no number of the literature
+    assert np.sum(hot) == 0
+
+
 def test_an_update_is_the_minimum_over_its_layer():
     ham = two_layers()
     moved = ham.update(STATES[0], layers=["h"])
@@ -296,6 +320,28 @@ def test_a_search_finds_nothing_in_a_sound_memory(name):
     states = jnp.asarray(RNG.normal(size=(6, ham.tau.size)))
     found = dm.falsify(ham, dm.LagrangianFlow(ham), states, t0=0.0, t1=1.0, key=jr.key(0), starts=32, steps=40)
     assert found.status == "holds", found.reason
+
+
+@pytest.mark.long
+def test_a_small_memory_is_proved_to_descend():
+    """All states of two units with tanh and identity: by the code of `HAM` and its flow."""
+    ham = tiny()
+    found = dm.prove(ham, dm.LagrangianFlow(ham))
+    assert found.status == "proved", found.reason
+
+
+@pytest.mark.long
+def test_two_layers_with_softmax_are_proved_to_descend():
+    ham = dm.KrotovHopfield(jnp.asarray([[1.0, 0.5], [-0.5, 1.0]]))
+    found = dm.prove(ham, dm.LagrangianFlow(ham))
+    assert found.status == "proved", found.reason
+
+
+@pytest.mark.long
+def test_an_update_is_proved_not_to_raise_the_energy():
+    ham = tiny()
+    found = dm.certify(ham, dm.Map(ham.update), jnp.asarray([[-2.0, 2.0], [-2.0, 2.0]]))
+    assert found.status == "proved", found.reason
 
 
 # ------------------------------------------------------------------------- refusals

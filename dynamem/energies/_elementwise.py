@@ -77,7 +77,7 @@ class Elementwise(AbstractLagrangian):
         if not np.all(np.isfinite(values)) or not rises:
             msg = (
                 f"activation={self.activation!r} is not non-decreasing: it falls near x = {float(grid[fall]):.3g}; "
-                "a memory needs a convex Lagrangian (an increasing activation)"
+                "a memory needs a convex Lagrangian (an increasing activation); nonconvex=True takes this one too"
             )
             raise InputError(msg)
 

@@ -17,7 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Scalar
+from jaxtyping import Array, Bool, Float, Scalar, Shaped
 
 from .._errors import InputError
 from .._types import Given
@@ -118,9 +118,9 @@ class MemorySynapse(AbstractSynapse):
 
 
 def EnergyTransformer(
-    keys: Float[Given, "H Y D"],
-    queries: Float[Given, "H Y D"],
-    xi: Float[Given, "M D"],
+    keys: Shaped[Given, "H Y D"],
+    queries: Shaped[Given, "H Y D"],
+    xi: Shaped[Given, "M D"],
     *,
     tokens: int,
     gamma: Any = 1.0,

@@ -38,7 +38,8 @@ from ._synapses import AbstractSynapse
 class HAM(AbstractLagrangianEnergy):
     """The energy of layers and synapses in the flat state, shape (D,): the layers' arrays one after another.
 
-    Run it with `LagrangianFlow`, which takes the layers' time constants, or with ``dm.Map(ham.update)``.
+    Run it with `LagrangianFlow`, which takes the layers' time constants, or layer by layer with ``dm.Map(ham.update)``,
+    ``dm.Map(eqx.Partial(ham.update, alpha=0.5))`` for shorter steps.
 
     Arguments:
         layers: names and layers, in the order of the state.

@@ -13,7 +13,7 @@ bias, and a sum over hidden units gives `DenseMemory` plus ``|v|^2/2``.
 from collections.abc import Callable
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Shaped
 
 from .._types import Given
 from .._validate import floats, require_patterns
@@ -24,7 +24,7 @@ from ._synapses import DenseSynapse
 
 
 def KrotovHopfield(
-    xi: Float[Given, "N D"],
+    xi: Shaped[Given, "N D"],
     hidden: AbstractLagrangian | str | Callable = "softmax",
     visible: AbstractLagrangian | str | Callable = "identity",
     *,
