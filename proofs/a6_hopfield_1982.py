@@ -22,36 +22,42 @@ from dynamem.theorems import product, symbols, theorem, traced
 D = 3
 
 
+def network(w):
+    """The network; a ``W`` that is not symmetric is let in, to see what it does."""
+    return dm.BinaryHopfield(w, symmetric=False)
+
+
 def energy(w, x):
-    """``-x.W x/2``, as `dynamem.DenseMemory` has it for ``W = xi^T xi`` and ``F(z) = z^2/2``."""
-    return -0.5 * (x @ (w @ x))
+    """``-x.W x/2``."""
+    return network(w)(0.0, x)
 
 
 def flip(w, x, to):
     """The change of E when the first unit takes the value ``to``, and its field."""
     after = jnp.concatenate([to[None], x[1:]])
-    return energy(w, dm.Map(lambda z: after)(x)) - energy(w, x), (w @ x)[0]
+    return energy(w, dm.Map(lambda z: after)(x)) - energy(w, x), network(w).field(x)[0]
 
 
 def goles(w, before, now, after):
     """``G_k - G_{k-1}`` and the field ``W x_k``."""
-    return now @ (w @ before) - after @ (w @ now), w @ now
+    fields = [network(w).field(x) for x in (before, now)]
+    return now @ fields[0] - after @ fields[1], fields[1]
 
 
 def settles_after(w, x):
     """The length of the cycle into which synchronous updates of ``x`` run; a unit without field stays."""
-    seen = []
+    seen, memory = [], network(w)
     while tuple(x) not in seen:
         seen.append(tuple(x))
-        x = np.where(w @ x == 0, x, np.sign(w @ x))
+        x = np.asarray(memory.synchronous(jnp.asarray(x)))
     return len(seen) - seen.index(tuple(x))
 
 
 @theorem(
     "A6",
     "Hopfield 1982: asynchronous updates descend if W = W^T, W_ii >= 0; synchronous ones descend Goles' energy",
-    domain="all symmetric W at D = 3, for Goles' a unit at a time; JAX functions written in the proof, one flip "
-    "through dynamem.Map",
+    domain="all symmetric W at D = 3, for Goles' a unit at a time; energy and field are the traced code, the sign that "
+    "a unit takes is any that the field has",
 )
 def binary(proof, *, half=2, swap=1):
     upper, x, to = symbols("w", D, D), symbols("x", D), symbols("to")

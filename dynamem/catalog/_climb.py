@@ -15,6 +15,7 @@ COVERED = {
     ("A1", "gradient", "own", None, "rate"),
     ("A2", "gradient", "own", None, "rate"),
     ("A5", "gradient", "own", "Euler", "pathwise"),
+    ("A10", "gradient", "own", None, "rate"),
     ("D4", "probability_flow", "free", None, "rate"),
     ("D7", "probability_flow", "free", "DDIM", "pathwise"),
     ("D7", "probability_flow", "free", "Euler", "pathwise"),

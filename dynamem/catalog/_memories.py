@@ -44,7 +44,7 @@ FEW = 4
 """Patterns of the memories that hold only some."""
 SOME = 64
 """Patterns of the memory whose field jumps as patterns come into reach: an adaptive solver crosses so many jumps."""
-FEATURES = 1024
+FEATURES = 512
 
 
 class _Built(NamedTuple):
@@ -179,6 +179,7 @@ THEOREMS = dict.fromkeys(BUILDERS, "A1") | {
     "krotov_hopfield": "A3",
     "hierarchical": "A3",
     "energy_transformer": "A7",
+    "oscillators": "A10",
     LEARNED: None,
 }
 """The statement that covers each, where there is one: a learned denoiser has a margin instead (D9)."""

@@ -13,7 +13,7 @@ MEMORIES = {
     "sparse_memory": "Fenchel-Young memory with sparsemax: log-sum-exp with exact zeros among its weights",
     "nearest_pattern": "universal Hopfield network of dot product and argmax, patterns on the unit sphere",
     "epanechnikov": "log-sum-ReLU memory of 64 patterns: a state is drawn to the centroid of those in reach",
-    "random_features": "four patterns in one vector of random features, log-sum-exp's energy to a few percent",
+    "random_features": "four patterns summed up in one vector of random features: log-sum-exp without its patterns",
     "krotov_hopfield": "two-layer memory of 64 patterns: visible units, and hidden ones with softmax, faster",
     "hierarchical": "three layers of identity, tanh and softmax with random synapses (HAM)",
     "energy_transformer": "attention and a rectified memory on layer-normed tokens, the parts of a pattern",

@@ -9,7 +9,7 @@ MEMORIES = {
     "FenchelYoung": "sparse memory with entmax, exact retrieval by a margin; an update never raises it (A9)",
     "LogSumReLU": "Epanechnikov's kernel, minima are centroids; its flow (A1) and its updates never raise it",
     "RandomFeatureMemory": "any number of patterns in one vector of random features (A1)",
-    "UniversalHopfield": "similarity, separation, projection; an energy where there is one (A1)",
+    "UniversalHopfield": "similarity, separation, projection: 16 kinds, six of them with an energy (A1)",
     "Oscillators": "Kuramoto and AKOrN; falls for symmetric couplings without natural frequencies (A10)",
     "HAM": "layers with Lagrangians and synapses, any depth and graph (A3)",
     "KrotovHopfield": "the two-layer memory as a HAM; Effective is its energy with fast hidden units (A3)",

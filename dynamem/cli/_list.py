@@ -8,7 +8,7 @@ from ._messages import say
 
 def register(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    text = "the names of systems, schedules, energies and solvers"
+    text = "the names of systems, discrete updates, schedules, energies and solvers"
     parser = commands.add_parser("list", help=text, description=f"Print {text}.", allow_abbrev=False)
     parser.set_defaults(run=run)
 

@@ -64,28 +64,26 @@ def _entmax(z: Float[Array, " N"], alpha: Scalar) -> Float[Array, " N"]:
 
 
 def _threshold(u: Float[Array, " N"], a: Scalar) -> Scalar:
-    """The ``c`` for scores whose largest is 0: Newton's method, which for ``a <= 1`` climbs to it, inside a bracket.
+    """The ``c`` for scores whose largest is 0, by Newton's method.
 
-    Every other step halves the bracket where the sum is not convex in ``c``.
+    For ``a <= 1`` the sum is convex in ``c`` and Newton climbs to it from 0, until rounding stops it; otherwise steps
+    stay inside a bracket, and every other one halves it.
     """
     eps, count = jnp.finfo(u.dtype).eps, jnp.log(jnp.asarray(u.shape[0], u.dtype))
-    start = (jnp.zeros_like(a), jnp.zeros_like(a), count * _expm1_over(-a * count), jnp.ones_like(a), jnp.asarray(0))
+    start = (jnp.zeros_like(a), jnp.zeros_like(a), count * _expm1_over(-a * count), jnp.asarray(0))
 
-    def open_(state: tuple[Scalar, Scalar, Scalar, Scalar, Scalar]) -> Scalar:
-        _, low, high, gap, k = state
-        return (jnp.abs(gap) > 4 * eps) & (high - low > eps * high) & (k < MOST)
-
-    def step(state: tuple[Scalar, Scalar, Scalar, Scalar, Scalar]) -> tuple[Scalar, Scalar, Scalar, Scalar, Scalar]:
-        c, low, high, _, k = state
+    def step(state: tuple[Scalar, Scalar, Scalar, Scalar]) -> tuple[Scalar, Scalar, Scalar, Scalar]:
+        c, low, high, k = state
         weights, slopes = _weights(u - c, a)
         gap = jnp.sum(weights) - 1
         low, high = jnp.where(gap >= 0, c, low), jnp.where(gap >= 0, high, c)
-        newton = c + gap / jnp.sum(slopes)
-        climbs = (newton > low) & (newton < high) & ((a <= 1) | (k % 2 == 0))
-        after = jnp.where(climbs, newton, 0.5 * (low + high))
-        return jnp.where(jnp.abs(gap) > 4 * eps, after, c), low, high, gap, k + 1
+        newton, middle = c + gap / jnp.sum(slopes), 0.5 * (low + high)
+        inside = (newton > low) & (newton < high) & (k % 2 == 0)
+        after = jnp.where(a <= 1, jnp.maximum(newton, c), jnp.where(inside, newton, middle))
+        after = jnp.where(jnp.abs(gap) <= 4 * eps, c, after)
+        return after, low, high, jnp.where(after == c, MOST, k + 1)
 
-    return jax.lax.while_loop(open_, step, start)[0]
+    return jax.lax.while_loop(lambda state: state[3] < MOST, step, start)[0]
 
 
 @_entmax.defjvp
