@@ -43,7 +43,7 @@ CORRUPTION = 0.3
 FEW = 4
 """Patterns of the memories that hold only some."""
 SOME = 64
-"""Patterns of the memory whose field jumps as patterns come into reach: an adaptive solver crosses so many jumps."""
+"""Patterns of the memories whose field bends or jumps as patterns come into reach: solvers cross so many of these."""
 FEATURES = 512
 
 
@@ -88,8 +88,9 @@ def _hopfield_1984(patterns: Array) -> _Built:
 
 
 def _sparse_memory(patterns: Array) -> _Built:
-    energy = FenchelYoung(patterns, 1 / CORRUPTION**2, norm_bias=True)
-    return _Built(energy, GradientFlow(energy), patterns)
+    some = patterns[:SOME]
+    energy = FenchelYoung(some, 1 / CORRUPTION**2, norm_bias=True)
+    return _Built(energy, GradientFlow(energy), some)
 
 
 def _nearest_pattern(patterns: Array) -> _Built:

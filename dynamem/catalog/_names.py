@@ -10,7 +10,7 @@ MEMORIES = {
     "log_sum_exp": "modern Hopfield network: gradient flow of |x|^2/2 - LSE/beta",
     "dense_memory": "dense memory with a rectified cube, gradient flow on the unit sphere",
     "hopfield_1984": "continuous Hopfield network with Hebbian couplings, tau du/dt = -u + W g(u)",
-    "sparse_memory": "Fenchel-Young memory with sparsemax: log-sum-exp with exact zeros among its weights",
+    "sparse_memory": "Fenchel-Young memory of 64 patterns with sparsemax: weights of exact zeros",
     "nearest_pattern": "universal Hopfield network of dot product and argmax, patterns on the unit sphere",
     "epanechnikov": "log-sum-ReLU memory of 64 patterns: a state is drawn to the centroid of those in reach",
     "random_features": "four patterns summed up in one vector of random features: log-sum-exp without its patterns",
