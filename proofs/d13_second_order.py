@@ -30,6 +30,7 @@ from dynamem.theorems import log_gap, product, square, symbols, theorem, traced
 
 R, DELTA = symbols("r", D), symbols("delta", D)
 PAIR = XI[:2], PRIOR[:2] / sum(PRIOR[:2])
+EDM = dm.EDMHeun()
 NEAR, FAR, PART = (symbols(name, nonnegative=True) for name in ("near", "far", "part"))
 
 
@@ -51,12 +52,13 @@ def ddim(where, lam, h, y):
 
 
 def two_stage(xi, u, lam, h, r, y):
-    """DPM-Solver++(2S) by the code's DDIM and denoiser; with both denoisers."""
+    """A step of the code's DPM-Solver++(2S); with both denoisers, the later one at the code's DDIM."""
     where = path(xi, u)
+    terms = dm.ProbabilityFlow(where).terms()
     mean = where.law.denoise(y, jnp.exp(-lam))
     later = where.law.denoise(ddim(where, lam, r * h, y), jnp.exp(-lam - r * h))
-    mixed = (1 - 1 / (2 * r)) * mean + later / (2 * r)
-    return jnp.exp(-h) * y - jnp.expm1(-h) * mixed, mean, later
+    made = dm.DPMSolver2S(r).step(terms, lam, lam + h, y, None, None, False)[0]
+    return made, mean, later
 
 
 def exponential_heun(xi, u, lam, h, y):
@@ -68,21 +70,18 @@ def exponential_heun(xi, u, lam, h, y):
 
 
 def heun(xi, u, lam, h, y):
-    """EDM's Heun step (Karras et al. 2022, algorithm 1) from the drift of the code; ``s`` is the time."""
+    """A step of the code's EDM Heun (Karras et al. 2022, algorithm 1); with both denoisers."""
     where = path(xi, u)
-    flow, s = dm.ProbabilityFlow(where), jnp.exp(-lam)
-    s1 = s * jnp.exp(-h)
-    first = -flow.drift(lam, y, None) / s  # dy/ds = (y - m)/s
-    euler = y + (s1 - s) * first
-    second = -flow.drift(lam + h, euler, None) / s1
-    return y + (s1 - s) * (first + second) / 2, where.law.denoise(y, s), where.law.denoise(euler, s1)
+    made = EDM.step(dm.ProbabilityFlow(where).terms(), lam, lam + h, y, None, None, False)[0]
+    mean = where.law.denoise(y, jnp.exp(-lam))
+    return made, mean, where.law.denoise(ddim(where, lam, h, y), jnp.exp(-lam - h))
 
 
 @theorem(
     "D13",
     "Second-order steps: exponential midpoint and Heun are energy-stable; EDM's Heun is for s+/s >= (sqrt 2 - 1)/2",
-    domain="all N, D, weights and steps (by D11; vectors written at D = 2); the forms of DPM-Solver++(2S), 1/2 <= r <= "
-    "1, of ETD2RK and of EDM's Heun, written in the proof on the code's DDIM, flow and denoiser, traced at N = D = 2",
+    domain="all N, D, weights and steps (by D11; vectors written at D = 2); the code's DPM-Solver++(2S), 1/2 <= r <= "
+    "1, and EDM's Heun without churn, and ETD2RK written on its DDIM, flow and denoiser, traced at N = D = 2",
 )
 def second_order(proof, *, one=1, two=2):
     proof.cites("L1", "D11")

@@ -4,9 +4,12 @@ For ``y+ = m + a (y - m) + n z``, ``z ~ N(0, I)``, ``|a| <= 1``, ``n^2 <= zeta (
 
     E V_zeta+ <= V_zeta.
 
-Gibbs' bound of D11 with the old weights, averaged over z. DDIM(eta) is such a step with ``zeta = eta^2``, which covers
-DDPM at ``eta = 1``. A corrector at fixed s, which adds noise without lowering s, is not, and raises it.
+Gibbs' bound of D11 with the old weights, averaged over z. DDIM(eta) is such a step with ``zeta = eta^2``, DDPM with
+either variance one with ``zeta = 1``. A corrector at fixed s, which adds noise without lowering s, is not, and raises
+it.
 """
+
+from functools import partial
 
 import diffrax as dfx
 import jax
@@ -28,6 +31,15 @@ def step(xi, u, lam, h, root, y, noise):
     return solver.step(terms, lam, lam + h, y, None, None, False)[0], where.law.denoise(y, jnp.exp(-lam))
 
 
+def ancestral(solver, xi, u, lam, h, y, noise):
+    """A step of a solver of the reverse SDE with churn 1, and the mean."""
+    where = path(xi, u)
+    flow = dm.ReverseSDE(where, 1.0)
+    control = dfx.ControlTerm(lambda t, z, args: flow.diffusion(t, z, args), Increment(noise))
+    terms = dfx.MultiTerm(dfx.ODETerm(lambda t, z, args: flow.drift(t, z, args)), control)
+    return solver.step(terms, lam, lam + h, y, None, None, False)[0], where.law.denoise(y, jnp.exp(-lam))
+
+
 class Increment(dfx.AbstractPath):
     """A control whose increment over every step is given."""
 
@@ -43,8 +55,8 @@ class Increment(dfx.AbstractPath):
 @theorem(
     "D14",
     "E V_zeta+ <= V_zeta for y+ = m + a(y-m) + n z with |a| <= 1, n^2 <= zeta (s^2 - s+^2): DDPM, DDIM(eta)",
-    domain="all N, D, weights and such steps (by D11; vectors at D = 2); DDIM(eta) traced at N = 3, D = 2, eta in "
-    "(0, 1]",
+    domain="all N, D, weights and such steps (by D11; vectors at D = 2); DDIM(eta) with eta in (0, 1] and DDPM "
+    "traced at N = 3, D = 2",
 )
 def discrete(proof, *, factor=1, half=2):
     proof.cites("D11")
@@ -58,6 +70,7 @@ def discrete(proof, *, factor=1, half=2):
     parts = [square(r, rest / 2), product(lost, kl), product(left * D / 2)]
     proof.falls("E V+ - V", change + factor * D * room / 2, parts)
     of_ddim(proof)
+    of_ddpm(proof)
     numbers(proof)
 
 
@@ -83,6 +96,25 @@ def of_ddim(proof):
     s2 = symbols("s2", positive=True)
     gap = s2 * (1 - rho**2) - rho**2 * s2 * (1 - rho**2)
     proof.falls("n^2 <= eta^2 (s^2 - s+^2)", -gap, [product(s2, sympy.factor((1 - rho**2) ** 2))])
+
+
+def of_ddpm(proof):
+    """``a = rho^2`` and ``n^2 = s+^2 (1 - rho^2)``, or ``(s^2 - s+^2)(1 + s+^2)/(1 + s^2)`` with the upper variance."""
+    h, z = symbols("h", positive=True), symbols("z", D)
+    ratio, s2 = sympy.exp(-h), sympy.exp(-2 * LAM)
+    lost = s2 * (1 - ratio**2)
+    sizes = {"posterior": ratio**2 * lost, "upper": lost * (1 + ratio**2 * s2) / (1 + s2)}
+    for name, n2 in sizes.items():
+        run = partial(ancestral, dm.DDPM(name))
+        noisy, mean = traced(run, XI, U, LAM, h, Y, z * sympy.sqrt(h))
+        plain, _ = traced(run, XI, U, LAM, h, Y, [0] * D)
+        proof.zero(f"DDPM's a, {name} variance", plain - mean - ratio**2 * (Y - mean))
+        proof.zero(f"DDPM's n^2, {name} variance", (noisy - plain) ** 2 - n2 * z**2)
+    odds, level = symbols("odds", positive=True), symbols("s2", positive=True)  # rho = 1/(1 + odds)
+    rho2, gone = 1 / (1 + odds) ** 2, level * sympy.factor(1 - 1 / (1 + odds) ** 2)
+    upper = sympy.factor(gone * (1 + rho2 * level) / (1 + level) - gone)
+    proof.falls("both n^2 <= s^2 - s+^2: the posterior's", rho2 * gone - gone, [product(gone, sympy.factor(1 - rho2))])
+    proof.falls("and the upper", upper, [product(gone, sympy.factor(gone / (1 + level)))])
 
 
 def numbers(proof):

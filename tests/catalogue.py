@@ -300,11 +300,12 @@ SAMPLERS = {
 }
 
 
-def stepped(sampler):
+def stepped(sampler, where=None):
     """The flow that a sampler steps: of churn 0 if its terms need no noise."""
+    where = path() if where is None else where
     still = sampler.churn(noisy=False)
     needs = float(sampler.S_churn) > 0 if isinstance(sampler, dm.EDMHeun) else float(still) > 0
-    return dm.ReverseSDE(path(), sampler.churn(noisy=True)) if needs else dm.ProbabilityFlow(path())
+    return dm.ReverseSDE(where, sampler.churn(noisy=True)) if needs else dm.ProbabilityFlow(where)
 
 
 # name -> (builder, the flow that it steps)

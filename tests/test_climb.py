@@ -37,10 +37,11 @@ def test_what_is_covered():
     for name in SCHEDULES:
         assert ("D4", name, "free", None, "rate") in found
         assert ("D7", name, "free", "DDIM", "pathwise") in found
+        assert ("D13", name, "free", "DPMSolver2S", "pathwise") in found
         affine = name in ("EDM", "FlowMatching")
         assert (("D7", name, "free", "Euler", "pathwise") in found) is affine
         assert (("D8", name, "density", None, "rate") in found) is (name == "VE")
-    assert {one[3] for one in found} == {None, "DDIM", "Euler", "DDPM"}, (
+    assert {one[3] for one in found} == {None, "DDIM", "DPMSolver2S", "Euler", "DDPM"}, (
         "no adaptive solver, no Heun, no Euler-Maruyama"
     )
     assert not {one[2] for one in found} & {"hopfield", "frozen", "density_canonical"}

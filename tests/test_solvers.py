@@ -10,7 +10,7 @@ import pytest
 
 import dynamem as dm
 from dynamem._errors import InputError
-from tests.catalogue import SCHEDULES, WEIGHTS, XI, X, any_schedule, path
+from tests.catalogue import SAMPLERS, SCHEDULES, WEIGHTS, XI, X, any_schedule, path, stepped
 
 
 NAMES = list(SCHEDULES)
@@ -188,6 +188,38 @@ def test_a_solve_of_another_churn_is_nan_and_never_a_number():
         key=jr.key(0),
     )  # fmt: skip
     assert found.status == "failed"
+
+
+CHECKED = [
+    pytest.param(
+        name, marks=[] if name in ("DPMSolver2M", "EDMHeun[churn]", "PredictorCorrector") else pytest.mark.long
+    )
+    for name in SAMPLERS
+]
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_check_runs_with_every_sampler(name):
+    """On one pattern all is exact, and V falls along an ODE; with noise V + churn D s^2/2 falls in mean, or rises."""
+    sampler, where = SAMPLERS[name](), dm.DiffusionPath(dm.VP(), dm.Empirical(XI[:1]))
+    grid = jnp.asarray([-1.0, -0.6, 0.1, 0.5, 1.0])
+    flow = stepped(sampler, where)
+    churn = getattr(flow, "churn", 0.0)
+    found = dm.check(
+        dm.FreeEnergy(where, churn), flow, jnp.tile(X, (16, 1)), t0=-1.0, t1=1.0, solver=sampler, key=jr.key(0),
+        stepsize_controller=dfx.StepTo(grid),
+    )  # fmt: skip
+    assert found.status == "holds", found.reason
+
+
+def test_a_check_of_what_adds_noise_is_broken():
+    """Annealed Langevin from a pattern, as its noise is walked off and not taken away."""
+    where = dm.DiffusionPath(dm.VP(), dm.Empirical(XI[:1]))
+    found = dm.check(
+        dm.FreeEnergy(where, 1.0), dm.ReverseSDE(where), jnp.tile(XI[:1], (64, 1)), t0=0.0, t1=0.04, key=jr.key(0),
+        solver=dm.AnnealedLangevin(repeats=3), stepsize_controller=dfx.StepTo(jnp.asarray([0.0, 0.02, 0.04])),
+    )  # fmt: skip
+    assert found.status == "broken", found.reason
 
 
 def test_ddim_takes_the_flows_that_it_fits():

@@ -19,6 +19,7 @@ COVERED = {
     ("D4", "probability_flow", "free", None, "rate"),
     ("D7", "probability_flow", "free", "DDIM", "pathwise"),
     ("D7", "probability_flow", "free", "Euler", "pathwise"),
+    ("D13", "probability_flow", "free", "DPMSolver2S", "pathwise"),
     ("D8", "reverse_sde", "free_churn", None, "rate"),
     ("D8", "reverse_sde", "density", None, "rate"),
     ("D14", "reverse_sde", "free_churn", "DDPM", "mean"),

@@ -52,7 +52,7 @@ class EDMHeun(AbstractSampler):
         for name in ("S_churn", "S_min", "S_noise"):
             require_positive(name, getattr(self, name), zero=True, scalar=True)
         known = concrete(self.S_churn)
-        if self.steps is None and (known is None or known > 0):
+        if self.steps is None and known is not None and known > 0:
             msg = f"S_churn={self.S_churn!s}, steps=None: say over how many steps the churn is spread"
             raise InputError(msg)
         if self.steps is not None:
@@ -82,8 +82,11 @@ class EDMHeun(AbstractSampler):
     def _raised(self, sight: Sight, y0: Float[Array, " D"]) -> tuple[Scalar, Scalar, Float[Array, " D"]]:
         """``log(1 + gamma)``, the ``lam`` of ``s^``, and ``y^``."""
         lam = jnp.asarray(sight.t0, y0.dtype)
+        if concrete(self.S_churn) == 0:
+            return jnp.zeros_like(lam), lam, y0
         s = jnp.exp(-lam)
-        rate = jnp.zeros_like(s) if self.steps is None else (self.S_churn / self.steps).astype(s.dtype)
+        rate = (self.S_churn / (jnp.nan if self.steps is None else self.steps)).astype(s.dtype)
+        rate = jnp.where(self.S_churn > 0, rate, 0)
         inside = (self.S_min.astype(s.dtype) <= s) & (s <= self.S_max.astype(s.dtype))
         gamma = jnp.where(inside, jnp.minimum(rate, jnp.asarray(2**0.5 - 1, s.dtype)), 0)
         rise = jnp.log1p(gamma)
