@@ -1,7 +1,7 @@
 """What each sampler does to the free energy ``V = -s^2 log Z``: a theorem, or a counterexample. No JAX here.
 
-A step of a sampler goes from noise level s to ``s+ = rho s``. A counterexample stands in the tests with its numbers:
-few patterns, one coordinate, few steps. "None found" is a search over two patterns, no proof.
+A step of a sampler goes from noise level s to ``s+ = rho s``. Every counterexample stands in the tests with its
+numbers: two patterns, one coordinate, a few steps. "None found" is a search over two patterns, no proof.
 """
 
 from typing import NamedTuple
@@ -12,53 +12,54 @@ class Fact(NamedTuple):
 
     Attributes:
         what: the algorithm.
-        energy: "V" along each path, or "V + D s^2/2" in mean over the noise.
-        falls: where that energy does not rise, and by which theorem; empty where that is not known.
-        rises: where it does; empty where it never does.
+        falls: which energy never rises, where, and by which theorem; empty if none is known.
+        rises: which energy rises, where; empty if none does.
     """
 
     what: str
-    energy: str
     falls: str
     rises: str
 
     @property
     def line(self) -> str:
         """All of it in one line."""
-        parts = [self.what, *(f"{self.energy} {verb} {where}" for verb, where in self._said() if where)]
-        return "; ".join(parts)
-
-    def _said(self) -> tuple[tuple[str, str], ...]:
-        return ("never rises", self.falls), ("can rise", self.rises)
+        return "; ".join(part for part in self if part)
 
 
-V, MEAN = "V", "V + D s^2/2 in mean"
 FACTS = {
-    "DDIM": Fact("DDIM(eta), exponential Euler", V, "for eta = 0, at any step (D7)", "along single paths for eta > 0"),
-    "DPMSolver2S": Fact("DPM-Solver++(2S), two stages", V, "for 1/2 <= r <= 1, at any step (D13)", "for r = 0.05"),
+    "DDIM": Fact("DDIM(eta), exponential Euler", "V never rises at eta = 0 (D7)", "along paths with noise it can"),
+    "DPMSolver2S": Fact("DPM-Solver++(2S), two stages", "V never rises for 1/2 <= r <= 1 (D13)", "it can for r = 0.05"),
     "EDMHeun": Fact(
-        "EDM's Heun with churn", V, "without churn for rho >= 0.2071 (D13)", "for rho = 0.195, and with churn in mean"
+        "EDM's Heun with churn",
+        "without churn V never rises for rho >= 0.2071 (D13)",
+        "it can for rho = 0.195, and with churn V + D s^2/2 can rise in mean",
     ),
-    "DPMSolver2M": Fact("DPM-Solver++(2M), multistep", V, "", "for rho = 0.33; none found for rho >= 0.4"),
+    "DPMSolver2M": Fact(
+        "DPM-Solver++(2M), multistep", "", "V can rise for rho = 0.25 to 0.33; none found for rho >= 0.4"
+    ),
     "ExponentialAB": Fact(
         "exponential Adams-Bashforth, DEIS",
-        V,
         "",
-        "for rho = 0.36 at order 2, 0.7 at 3, 0.9 at 4; none found for rho >= 0.4 at order 2, 0.8 at 3",
+        "V can rise for rho = 0.36 at order 2, 0.7 at 3, 0.9 at 4; none found for rho >= 0.4 at order 2, 0.8 at 3",
     ),
-    "DDPM": Fact("DDPM's ancestral sampling", MEAN, "with both variances, at any step (D14)", "along single paths"),
+    "DDPM": Fact("DDPM's ancestral sampling", "V + D s^2/2 never rises in mean (D14)", "V and its sum can along paths"),
     "EulerAncestral": Fact(
-        "Euler ancestral(eta)", "V + eta^2 D s^2/2 in mean", "at any step (D14)", "along single paths"
+        "Euler ancestral(eta)", "V + eta^2 D s^2/2 never rises in mean (D14)", "V and its sum can along paths"
     ),
-    "DPMSolverSDE": Fact("SDE-DPM-Solver++(2M), multistep", MEAN, "", "given a past that lies elsewhere"),
+    "DPMSolverSDE": Fact(
+        "SDE-DPM-Solver++(2M), multistep", "", "V + D s^2/2 can rise in mean, given a past that lies elsewhere"
+    ),
     "PredictorCorrector": Fact(
-        "predictor-corrector", MEAN, "without corrections, at any step (D14)", "by a correction, at fixed noise"
+        "predictor-corrector",
+        "without corrections V + D s^2/2 never rises in mean (D14)",
+        "a correction, at fixed noise, can raise it",
     ),
-    "AnnealedLangevin": Fact("annealed Langevin dynamics", MEAN, "", "near a memory, at any step"),
+    "AnnealedLangevin": Fact(
+        "annealed Langevin dynamics", "", "V + D s^2/2 can rise in mean near a memory, as noise is only walked off"
+    ),
     "BlindSampler": Fact(
-        "Kadkhodaie & Simoncelli's blind sampler",
-        "the expected squared residual",
-        "where the residual is the noise: it falls by (1 - beta h)^2 a step",
-        "elsewhere; V is not asked, as there is no noise level",
+        "Kadkhodaie and Simoncelli's blind sampler",
+        "where the residual is the noise, its expected square falls by (1 - beta h)^2 a step",
+        "V is not asked, as no noise level is known",
     ),
 }
