@@ -35,7 +35,7 @@ KINDS: dict[str, Callable[..., dm.AbstractNetwork]] = {
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Digits to learn and digits held out, (1497, 64) and (300, 64), scaled to [0, 1]."""
-    images = load_digits().data / 16.0
+    images = np.asarray(load_digits(return_X_y=True)[0]) / 16.0
     order = np.random.default_rng(0).permutation(len(images))
     return images[order[300:]], images[order[:300]]
 

@@ -15,7 +15,7 @@ from dynamem.cli import main as dynamem_command
 
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
-TESTED = {"own_memory", "own_diffusion", "two_schedules", "train_denoiser"}
+TESTED = {"own_memory", "own_diffusion", "two_schedules", "train_denoiser", "price_of_stability"}
 
 
 def example(name):
@@ -106,3 +106,23 @@ def test_a_denoiser_is_trained_and_goes_on(tmp_path, capsys):
     assert type(dm.load_denoiser(weights)) is dm.MLPDenoiser
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines[:-1]] == ["step 10", "step 20", "step 30", "step 40"]
+
+
+@pytest.mark.long
+def test_the_price_of_stability(monkeypatch, tmp_path, capsys):
+    """Networks that are hardly trained: what holds by construction holds, and what is learned is not there yet."""
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.delitem(sys.modules, "train_denoiser", raising=False)
+    kinds = ["mlp", "energy", "concave"]
+    rows = example("price_of_stability").main(
+        ["--folder", str(tmp_path), "--share", "0.002", "--count", "4", "--kinds", *kinds]
+    )
+    sys.modules.pop("train_denoiser", None)
+    assert list(rows) == ["exact", *kinds]
+    assert rows["exact"].rises == rows["concave"].own_rises == 0
+    assert rows["exact"].margin == 1
+    assert max(rows[name].asymmetry for name in ("exact", "energy", "concave")) < 1e-6 < rows["mlp"].asymmetry
+    assert np.isnan(rows["mlp"].own_rises)
+    assert rows["energy"].loss < rows["exact"].loss  # the exact denoiser knows no other digits than its own
+    assert all(np.isfinite(row.nats) for row in rows.values())
+    assert capsys.readouterr().out.count("\n| ") == 4

@@ -56,11 +56,11 @@ def test_preconditioning_is_that_of_edm(s):
     point = Point(XI[0], jnp.asarray(1.0), jnp.asarray(s))
     found = precondition(point, centre, sigma)
     agree(found.z, (XI[0] - centre) / np.sqrt(s**2 + 0.64), 1e-12)
-    agree(found.skip, 0.64 / (s**2 + 0.64), 1e-12)
+    agree(found.keep, 0.64 / (s**2 + 0.64), 1e-12)
     agree(found.out, s * 0.8 / np.sqrt(s**2 + 0.64), 1e-12)
     agree(found.noise, np.log(s / 0.8) / 4, 1e-12, 1e-12)
     # Var(x - c_skip y) = (1 - c_skip)^2 sigma_d^2 + c_skip^2 s^2 = c_out^2
-    agree((1 - found.skip) ** 2 * 0.64 + found.skip**2 * s**2, found.out**2, 1e-12)
+    agree((1 - found.keep) ** 2 * 0.64 + found.keep**2 * s**2, found.out**2, 1e-12)
 
 
 def test_the_loss_is_least_at_the_posterior_mean():

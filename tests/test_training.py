@@ -15,7 +15,7 @@ import pytest
 import dynamem as dm
 from dynamem.learning import loss
 from dynamem.learning._recipe import noise_levels
-from dynamem.learning._train import judged
+from dynamem.learning._train import loss_on
 from examples.train_denoiser import digits
 from tests.catalogue import DENOISERS
 
@@ -82,7 +82,7 @@ def test_training_learns_what_there_is_to_learn():
     noises, levels = jr.normal(key, rows.shape), noise_levels(recipe, jr.key(8), 4096).astype(float)
     least = loss(dm.Empirical(jnp.asarray(xi)), rows, noises, levels, 1.0)
     untrained, trained = (loss(one, rows, noises, levels, 1.0) for one in (net, found.denoiser))
-    assert least <= trained < least + 0.1 * (untrained - least)
+    assert least <= trained < least + 0.2 * (untrained - least)
     assert found.held_out == pytest.approx(float(trained), rel=0.1)
 
 
@@ -121,7 +121,7 @@ def test_the_pretrained_denoiser_knows_digits():
     patterns, held_out = digits()
     spread = float(np.sqrt(patterns.var(axis=0).mean()))
     recipe = dm.Recipe(sigma_data=spread)
-    assert float(judged(model, jnp.asarray(held_out, jnp.float32), recipe)) == pytest.approx(0.637, abs=0.002)
+    assert float(loss_on(model, jnp.asarray(held_out, jnp.float32), recipe)) == pytest.approx(0.637, abs=0.002)
     assert (Path(dm.__file__).parent / "learning" / "digits.npz").stat().st_size < 300 * 1024
 
 

@@ -20,5 +20,6 @@ from ._recipe import loss as loss
 from ._tracked import Track as Track
 from ._tracked import Tracked as Tracked
 from ._train import Training as Training
+from ._train import loss_on as loss_on
 from ._train import train as train
 from ._unet import UNetDenoiser as UNetDenoiser

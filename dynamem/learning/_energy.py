@@ -16,14 +16,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from .._types import Time
-from ..diffusion import AbstractDenoiser, Point, canonical
+from ..diffusion import Point, canonical
 from ..energies import AbstractEnergy
 from ._mlp import Layers
 from ._network import AbstractPreconditioned, about_data, as_precise, precondition
 
 
-class AbstractPotential(AbstractDenoiser):
-    """A denoiser with an energy of its own: ``m = y - grad V``."""
+class AbstractPotential(eqx.Module):
+    """What a denoiser with an energy of its own has besides: ``V``, with ``m = y - grad V``."""
 
     @abc.abstractmethod
     def potential(self, point: Point) -> Scalar:
@@ -99,4 +99,4 @@ class EnergyDenoiser(AbstractPreconditioned, AbstractPotential):
         at = precondition(point, net.centre, net.sigma_data)
         y, s = point.x / point.scale, point.noise / point.scale
         shifted = y - net.centre
-        return 0.5 * (1 - at.skip) * (shifted @ shifted) - s * net.sigma_data * (at.z @ net.layers(at.z, at.noise))
+        return 0.5 * (1 - at.keep) * (shifted @ shifted) - s * net.sigma_data * (at.z @ net.layers(at.z, at.noise))

@@ -42,10 +42,10 @@ class AbstractNetwork(AbstractDenoiser):
 
 
 class Scalings(NamedTuple):
-    """The input ``c_in (y - centre)`` (D,), and ``c_skip``, ``c_out``, ``c_noise``, shape ()."""
+    """``z = c_in (y - centre)``, shape (D,), and ``keep = c_skip``, ``out = c_out``, ``noise = c_noise``, shape ()."""
 
     z: Float[Array, " D"]
-    skip: Scalar
+    keep: Scalar
     out: Scalar
     noise: Scalar
 
@@ -83,7 +83,7 @@ class AbstractPreconditioned(AbstractNetwork):
         net = as_precise(self, point.x)
         at = precondition(point, net.centre, net.sigma_data)
         shifted = point.x - point.scale * lax.stop_gradient(net.centre)
-        return lax.stop_gradient(net.centre) + at.skip * shifted + at.out * net.field(at.z, at.noise)
+        return lax.stop_gradient(net.centre) + at.keep * shifted + at.out * net.field(at.z, at.noise)
 
 
 def as_precise(module: _Module, x: Float[Array, "..."]) -> _Module:

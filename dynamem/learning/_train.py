@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, PyTree, Scalar, Shaped
 from .._errors import InputError
 from .._types import Given
 from .._validate import floats, require_patterns
+from ..diffusion import AbstractDenoiser
 from ._files import about_network, read_arrays, write_arrays
 from ._network import SINGLE, AbstractNetwork
 from ._recipe import Recipe, loss, noise_levels, optimiser, require_recipe
@@ -142,13 +143,15 @@ def advance(state: TrainingState, patterns: Float[Array, "N D"], recipe: Recipe)
 
 
 @eqx.filter_jit
-def judged(denoiser: AbstractNetwork, patterns: Float[Array, "M D"], recipe: Recipe) -> Scalar:
+def loss_on(denoiser: AbstractDenoiser, patterns: Float[Array, "M D"], recipe: Recipe) -> Scalar:
     """The loss on patterns (M, D), each at several noises and levels that depend on the seed alone."""
     level, noise = jr.split(jr.fold_in(jr.key(recipe.seed), jnp.iinfo(jnp.int32).max))
     count = patterns.shape[0] * max(1, _JUDGED // patterns.shape[0])
     repeated = patterns[jnp.arange(count, dtype=jnp.int32) % patterns.shape[0]]
-    noises = jr.normal(noise, repeated.shape, SINGLE)
-    return loss(denoiser, repeated, noises, noise_levels(recipe, level, count), recipe.sigma_data)
+    noises = jr.normal(noise, repeated.shape, SINGLE).astype(repeated.dtype)
+    return loss(
+        denoiser, repeated, noises, noise_levels(recipe, level, count).astype(repeated.dtype), recipe.sigma_data
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +167,7 @@ def _run(
     state: TrainingState, xi: Float[Array, "N D"], recipe: Recipe, others: Float[Array, "M D"] | None, plan: _Plan
 ) -> Training:
     def judge() -> float:
-        return float("nan") if others is None else float(judged(state.average, others, recipe))
+        return float("nan") if others is None else float(loss_on(state.average, others, recipe))
 
     step = int(state.step)
     found = Training(state.average, step, float("nan"), judge(), float("nan"))
