@@ -131,7 +131,7 @@ def work(flow: AbstractFlow, t: float, corners: np.ndarray) -> tuple[np.ndarray,
         places = corners[:, :, None] + where[:, None] * edges[:, :, None]
         force = -along(Field(flow), np.full(places.shape[:-1], t), places)
         size = np.linalg.norm(force, axis=-1) @ weights * np.linalg.norm(edges, axis=-1)
-        found.append((np.einsum("tend,ted,n->te", force, edges, weights), size))
+        found.append((np.einsum("akpd,akd,p->ak", force, edges, weights), size))
     (fine, size), (coarse, _) = found
     total = np.maximum(size.sum(axis=1), 1e-300)
     return fine, size, float(np.max(np.abs((fine - coarse).sum(axis=1)) / total))
