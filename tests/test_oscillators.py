@@ -71,6 +71,7 @@ def test_without_frequencies_the_energy_falls_and_lengths_are_conserved():
     assert np.any(np.abs(work) > 0.1)
 
 
+@pytest.mark.long
 def test_a_trajectory_stays_on_its_spheres_and_descends():
     flow = dm.OscillatorFlow(dm.Oscillators(SYMMETRIC, BIAS))
     how = {"solver": dfx.Tsit5(), "stepsize_controller": dfx.PIDController(rtol=1e-8, atol=1e-10)}

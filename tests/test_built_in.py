@@ -1,0 +1,29 @@
+"""The built-in memories: each has its name and its line, and is built on few patterns, even on one."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from dynamem.catalog._memories import BUILDERS, memory
+from dynamem.catalog._names import MEMORIES, QUICK, system_names
+
+
+PATTERNS = jnp.asarray(2.0 * np.random.default_rng(5).normal(size=(5, 3)))
+
+
+def test_names_and_builders_agree():
+    assert list(BUILDERS) == list(MEMORIES)
+    assert set(system_names()) - set(system_names(quick=True)) == set(MEMORIES) - set(QUICK)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_memory_starts_from_finite_states_and_descends(name, count):
+    system = memory(name, PATTERNS[:count], 4, jr.key(0))
+    t, x = jnp.asarray(0.0), system.states[0]
+    slope, drift = jax.grad(system.energy, argnums=1)(t, x), system.flow.drift(t, x, None)
+    assert np.all(np.isfinite(system.states))
+    assert np.all(np.isfinite(drift))
+    assert float(slope @ drift) <= 1e-12
