@@ -92,7 +92,7 @@ def test_every_state_ends_in_a_fixed_point_or_a_cycle_of_two():
 
 
 def test_two_units_that_oppose_each_other_swap_for_ever():
-    """W01 = W10 = -1 (LITERATURE: the textbook counterexample): (1, 1) and (-1, -1) follow one another."""
+    """W01 = W10 = -1 (the textbook counterexample): (1, 1) and (-1, -1) follow one another."""
     memory = dm.BinaryHopfield(jnp.asarray([[0.0, -1.0], [-1.0, 0.0]]))
     swap = memory.cycle(jnp.ones(2))
     assert (int(swap.period), int(swap.steps)) == (2, 0)
