@@ -323,7 +323,12 @@ def walked(flow, solver, xs, phases):
     return jax.vmap(one)(xs, phases)
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+VARIANTS = {name for name in SOLVERS if "[" in name and name != "EDMHeun[churn]"} | {"EDMHeun", "EulerAncestral"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in VARIANTS else ()) for name in SOLVERS]
+)
 def test_solver(name):
     """A solver's steps are its paper's, and each state of a batch goes its own way."""
     build, flow = SOLVERS[name]

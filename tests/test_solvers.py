@@ -207,6 +207,7 @@ def test_check_runs_with_every_sampler(name):
     assert found.status == "holds" or ("Corrector" in name and found.status == "undecided"), found.reason
 
 
+@pytest.mark.long
 def test_a_check_of_what_adds_noise_is_broken():
     """Annealed Langevin from a pattern, as its noise is walked off and not taken away."""
     where = dm.DiffusionPath(dm.VP(), dm.Empirical(XI[:1]))
