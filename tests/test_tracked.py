@@ -21,7 +21,7 @@ class Foreign(dm.AbstractDenoiser):
     """A law's denoiser of which nothing else is known, times a factor."""
 
     law: dm.AbstractLaw
-    factor: float = 1.0
+    factor: jax.Array = eqx.field(default=1.0, converter=jnp.asarray)
 
     def mean(self, point):
         return self.factor * self.law.mean(point)
@@ -68,6 +68,7 @@ def test_a_denoiser_alone_is_tracked_from_where_noise_covers_the_data(exact):
     assert np.max(np.abs(wrong.free_energy / track.free_energy - 1)) > 0.05
 
 
+@pytest.mark.long
 def test_random_probes_are_within_their_standard_error(exact):
     _, energy = exact
     track = run(dm.Tracked(path(MIXTURE), "hutchinson", 64, jr.key(2)))
@@ -77,6 +78,16 @@ def test_random_probes_are_within_their_standard_error(exact):
     assert np.max(off) > 1e-3  # the error is no mere ceiling
     fewer = run(dm.Tracked(path(MIXTURE), "hutchinson", 8, jr.key(3)))
     assert 1.5 < np.median(fewer.error / track.error) < 6  # sqrt(8) = 2.8 in expectation
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("law", [MIXTURE, Foreign(MIXTURE)], ids=["law", "denoiser"])
+def test_the_tracked_energy_is_an_energy_for_the_checks(law):
+    flow = dm.Tracked(path(law))
+    starts = jax.vmap(lambda y: flow.start(-3.0, y))(jnp.exp(3.0) * jr.normal(jr.key(0), (8, 3)))
+    how = {"t0": -3.0, "t1": 2.0, "solver": dfx.Tsit5(), "stepsize_controller": dfx.PIDController(1e-7, 1e-9)}
+    assert dm.check(flow.free_energy, flow, starts, **how).status == "holds"
+    assert dm.check(lambda t, x: -flow.free_energy(t, x), flow, starts, **how).status == "broken"
 
 
 @eqx.filter_jit

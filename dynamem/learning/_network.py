@@ -29,7 +29,6 @@ from ..diffusion import AbstractDenoiser, Point
 SINGLE = jnp.float32
 WAVES = 8
 _FURTHEST = 1000.0
-_Module = TypeVar("_Module")
 
 
 class AbstractNetwork(AbstractDenoiser):
@@ -39,6 +38,9 @@ class AbstractNetwork(AbstractDenoiser):
     @abc.abstractmethod
     def sizes(self) -> dict[str, int]:
         """The numbers from which its class makes a network of this shape, for files of weights."""
+
+
+_Network = TypeVar("_Network", bound=AbstractNetwork)
 
 
 class Scalings(NamedTuple):
@@ -86,9 +88,13 @@ class AbstractPreconditioned(AbstractNetwork):
         return lax.stop_gradient(net.centre) + at.keep * shifted + at.out * net.field(at.z, at.noise)
 
 
-def as_precise(module: _Module, x: Float[Array, "..."]) -> _Module:
-    """The module with all its floats in the precision of ``x``."""
-    return jax.tree.map(lambda leaf: leaf.astype(x.dtype) if eqx.is_inexact_array(leaf) else leaf, module)
+def as_precise(network: _Network, x: Float[Array, " D"]) -> _Network:
+    """The network with all its floats in the precision of a state ``x`` (D,), which has to be of its size."""
+    size = network.sizes["size"]
+    if x.shape != (size,):
+        msg = f"state.shape={x.shape!r}: this {type(network).__name__} takes ({size},), jax.vmap for more states"
+        raise InputError(msg)
+    return jax.tree.map(lambda leaf: leaf.astype(x.dtype) if eqx.is_inexact_array(leaf) else leaf, network)
 
 
 def waves(noise: Scalar) -> Float[Array, " n"]:
