@@ -2,6 +2,7 @@
 
 from ._asymmetry import Asymmetry as Asymmetry
 from ._asymmetry import asymmetry as asymmetry
+from ._asymmetry import skewness as skewness
 from ._concave import ConcaveDenoiser as ConcaveDenoiser
 from ._energy import AbstractPotential as AbstractPotential
 from ._energy import EnergyDenoiser as EnergyDenoiser

@@ -4,6 +4,7 @@ It is 0 for a posterior mean (``J = C/s^2``) and for an energy's gradient, and a
 high dimension both norms come from random sign vectors ``v``: ``|M|^2 = E |M v|^2``.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -54,15 +55,21 @@ def asymmetry(
     if probes < 2 or key is None:
         msg = f"probes={probes!r}, key={key!r}: random probes need a key, and at least 2 a standard error"
         raise InputError(msg)
-    signs = jr.rademacher(key, (probes, y.shape[0]), y.dtype)
-    back = jax.vjp(mean, y)[1]
-    forth = jax.vmap(lambda v: jax.jvp(mean, (y,), (v,))[1])(signs)
-    skews, wholes = jnp.sum((forth - jax.vmap(lambda v: back(v)[0])(signs)) ** 2, axis=1), jnp.sum(forth**2, axis=1)
+    skews, wholes = skewness(mean, y, jr.rademacher(key, (probes, y.shape[0]), y.dtype))
     value = _ratio(jnp.mean(skews), jnp.mean(wholes))
     # the delta method: the spread of skew - value^2 whole, over the slope 2 value |J|^2
     spread = jnp.std(skews - value**2 * wholes, ddof=1) / probes**0.5
     slope = 2 * value * jnp.mean(wholes)
     return Asymmetry(value, jnp.where(slope > 0, spread / jnp.where(slope > 0, slope, 1), spread))
+
+
+def skewness(
+    field: Callable, y: Float[Array, " D"], signs: Float[Array, "P D"]
+) -> tuple[Float[Array, " P"], Float[Array, " P"]]:
+    """``|(J - J^T) v|^2`` and ``|J v|^2`` at ``y`` for each vector ``v``, a row of ``signs``."""
+    back = jax.vjp(field, y)[1]
+    forth = jax.vmap(lambda v: jax.jvp(field, (y,), (v,))[1])(signs)
+    return jnp.sum((forth - jax.vmap(lambda v: back(v)[0])(signs)) ** 2, axis=1), jnp.sum(forth**2, axis=1)
 
 
 def _ratio(skew: Scalar, whole: Scalar) -> Scalar:

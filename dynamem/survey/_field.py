@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Scalar
 
 from .._types import EnergyFn
 from ..flows import AbstractFlow, AbstractODEFlow
+from ..learning import skewness
 from ..lyapunov import along, magnitude, rounding_bound
 
 
@@ -57,14 +58,8 @@ class Asymmetry(eqx.Module):
 
     def __call__(self, t: Scalar, x: Float[Array, " D"]) -> tuple[Scalar, Scalar]:
         """Both sums."""
-
-        def field(z: Float[Array, " D"]) -> Float[Array, " D"]:
-            return self.flow.drift(t, z, None)
-
-        back = jax.vjp(field, x)[1]
-        right = jax.vmap(lambda v: jax.jvp(field, (x,), (v,))[1])(self.probes)
-        left = jax.vmap(lambda v: back(v)[0])(self.probes)
-        return jnp.sum((right - left) ** 2), jnp.sum(right**2)
+        skews, wholes = skewness(lambda z: self.flow.drift(t, z, None), x, self.probes)
+        return jnp.sum(skews), jnp.sum(wholes)
 
 
 class Residual(eqx.Module):
