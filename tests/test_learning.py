@@ -198,8 +198,8 @@ WRONG = {
     "no image": (lambda: dm.UNetDenoiser(9, key=jr.key(0)), "even side"),
     "no components": (lambda: dm.ConcaveDenoiser(3, 0, key=jr.key(0)), "components=0"),
     "a mean of another size": (lambda: dm.MLPDenoiser(3, centre=jnp.ones(2), key=jr.key(0)), r"centre.shape=\(2,\)"),
-    "a state of another size": (lambda: DENOISERS["MLPDenoiser"]().denoise(jnp.ones(2), 0.5), r"state.shape=\(2,\)"),
-    "a state too long": (lambda: DENOISERS["ConcaveDenoiser"]().denoise(jnp.ones(4), 0.5), r"takes \(3,\)"),
+    "a state of another size": (lambda: NETWORKS["MLPDenoiser"]().denoise(jnp.ones(2), 0.5), r"state.shape=\(2,\)"),
+    "a state too long": (lambda: NETWORKS["ConcaveDenoiser"]().denoise(jnp.ones(4), 0.5), r"takes \(3,\)"),
     "no spread": (lambda: dm.MLPDenoiser(3, sigma_data=0.0, key=jr.key(0)), "sigma_data=0.0"),
 }
 
