@@ -29,7 +29,7 @@ def network(w):
 
 def energy(w, x):
     """``-x.W x/2``."""
-    return network(w)(0.0, x)
+    return network(w)(0.0, jnp.asarray(x))
 
 
 def flip(w, x, to):
@@ -40,7 +40,7 @@ def flip(w, x, to):
 
 def goles(w, before, now, after):
     """``G_k - G_{k-1}`` and the field ``W x_k``."""
-    fields = [network(w).field(x) for x in (before, now)]
+    fields = [network(w).field(jnp.asarray(x)) for x in (before, now)]
     return now @ fields[0] - after @ fields[1], fields[1]
 
 
