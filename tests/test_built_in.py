@@ -6,8 +6,9 @@ import jax.random as jr
 import numpy as np
 import pytest
 
+from dynamem._errors import InputError
 from dynamem.catalog._memories import BUILDERS, memory
-from dynamem.catalog._names import MEMORIES, QUICK, system_names
+from dynamem.catalog._names import LEARNED, MEMORIES, QUICK, system_names
 
 
 PATTERNS = jnp.asarray(2.0 * np.random.default_rng(5).normal(size=(5, 3)))
@@ -19,7 +20,7 @@ def test_names_and_builders_agree():
 
 
 @pytest.mark.parametrize("count", [1, 5])
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", [name for name in BUILDERS if name != LEARNED])
 def test_a_memory_starts_from_finite_states_and_descends(name, count):
     system = memory(name, PATTERNS[:count], 4, jr.key(0))
     t, x = jnp.asarray(0.0), system.states[0]
@@ -27,3 +28,9 @@ def test_a_memory_starts_from_finite_states_and_descends(name, count):
     assert np.all(np.isfinite(system.states))
     assert np.all(np.isfinite(drift))
     assert float(slope @ drift) <= 1e-12
+
+
+def test_the_learned_denoiser_is_for_the_digits_only():
+    assert LEARNED not in system_names(digits=False)
+    with pytest.raises(InputError, match="64 pixels"):
+        memory(LEARNED, PATTERNS, 4, jr.key(0))
