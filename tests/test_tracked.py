@@ -104,7 +104,10 @@ def test_the_likelihood_of_gaussian_data_is_exact():
     np.testing.assert_allclose(found.value, -1.5 * np.log(2 * np.pi * 0.65) - squares / 1.3, atol=1e-6)
 
 
-@pytest.mark.parametrize("law", [MIXTURE, dm.Empirical(XI, WEIGHTS)], ids=["mixture", "stored patterns"])
+STORED = pytest.param(dm.Empirical(XI, WEIGHTS), marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize("law", [MIXTURE, STORED], ids=["mixture", "stored patterns"])
 def test_the_likelihood_of_a_law_is_its_density(law):
     """The density of y = xi + s eps at s = 0.4: a sum of Gaussians, in NumPy."""
     ys, s = jr.normal(jr.key(1), (8, 3)), 0.4
@@ -143,6 +146,7 @@ def test_the_margin_is_the_distance_to_the_exact_mean():
     assert not dm.margin(Foreign(law, float("nan")), law, ys[0], s).inside
 
 
+@pytest.mark.long
 def test_beyond_the_margin_the_energy_can_rise():
     """The law's V along a denoiser that retrieves 3 m: it rises at some state, and there the margin is left."""
     law, ys, lam = dm.Empirical(XI, WEIGHTS), jr.normal(jr.key(1), (64, 3)), jnp.asarray(0.5)
