@@ -89,11 +89,11 @@ def long(*values):
 
 # solver, counterexample (w, y, s, rho), steps, and the least ratio from which none was found (or is, by D13)
 RISES = {
-    "DPMSolver2M": (dm.DPMSolver2M(), (0.5, 0.5001, 0.101, 0.25), 3, 0.4),
-    "DPMSolver2M, 0.3": (dm.DPMSolver2M(), (0.03, 0.539, 0.107, 0.3), 3, 0.4),
-    "DPMSolver2M, 0.33": (dm.DPMSolver2M(), (0.0006, 0.50478, 0.0254, 0.33), 3, 0.4),
-    "ExponentialAB 2": (dm.ExponentialAB(2), (0.5, 0.4999, 0.1063, 0.25), 3, 0.4),
-    "ExponentialAB 2, 0.36": (dm.ExponentialAB(2), (0.0021, 0.50479, 0.0279, 0.36), 3, 0.4),
+    "DPMSolver2M": (dm.DPMSolver2M(), (0.5, 0.5001, 0.101, 0.25), 3, 0.335),
+    "DPMSolver2M, 0.3": (dm.DPMSolver2M(), (0.03, 0.539, 0.107, 0.3), 3, 0.335),
+    "DPMSolver2M, 0.33": (dm.DPMSolver2M(), (0.0006, 0.50478, 0.0254, 0.33), 3, 0.335),
+    "ExponentialAB 2": (dm.ExponentialAB(2), (0.5, 0.4999, 0.1063, 0.25), 3, 0.37),
+    "ExponentialAB 2, 0.36": (dm.ExponentialAB(2), (0.0021, 0.50479, 0.0279, 0.36), 3, 0.37),
     "ExponentialAB 3": (dm.ExponentialAB(3), (0.439, 0.5002, 0.0286, 0.7), 4, 0.8),
     "ExponentialAB 4": (dm.ExponentialAB(4), (0.5, 0.4999, 0.0581, 0.9), 4, None),
     "EDMHeun": (dm.EDMHeun(), (0.5, 0.4999, 0.0874, 0.195), 3, 0.2072),

@@ -4,8 +4,8 @@ In ``y = x/alpha``, with the step h, the one before ``h'``, ``rho = e^-h`` and m
 
     y+ = rho y + (1 - rho) (m + h/(2 h') (m - m')).
 
-The first step has no ``m'`` and is DDIM's. On uniform grids rises of the free energy are known up to ``rho =
-0.33``, and none from 0.4 on; see `dynamem list`.
+The first step has no ``m'`` and is DDIM's. On uniform grids rises of the free energy are known for ``rho`` from 0.25
+to 0.33; none was found above 1/3, where y weighs more in the step than m'. See `dynamem list`.
 """
 
 from typing import Any
