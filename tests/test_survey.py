@@ -113,30 +113,51 @@ def patterns(tmp_path):
     return file
 
 
-def test_the_command_prints_the_table_and_writes_both_files(tmp_path, capsys):
+def table_of(tmp_path, *systems):
+    """The JSON and the page of a table on few patterns."""
     outputs = {"--json": tmp_path / "t.json", "--html": tmp_path / "t.html"}
     words = [str(word) for pair in outputs.items() for word in pair]
-    data = ["--data", str(patterns(tmp_path)), "--states", "4"]
-    assert main(["table", "log_sum_exp", "probability_flow/VE", *data, *words]) == 0
-    text = capsys.readouterr().out
+    assert main(["table", *systems, "--data", str(patterns(tmp_path)), "--states", "4", *words]) == 0
     found = json.loads(outputs["--json"].read_text())
+    return found, {row["property"]: row["cells"] for row in found["rows"]}, outputs["--html"].read_text()
+
+
+def test_the_command_prints_the_table_and_writes_both_files(tmp_path, capsys):
+    found, rows, page = table_of(tmp_path, "log_sum_exp")
+    text = capsys.readouterr().out
     assert found["schema"] == "dynamem.table/1"
-    assert list(found["systems"]) == ["log_sum_exp", "probability_flow/VE"]
-    rows = {row["property"]: row["cells"] for row in found["rows"]}
+    assert list(found["systems"]) == ["log_sum_exp"]
     assert list(rows) == [
         "parametrises", "continuous update", "discrete update", "valid time domain", "fixed-point attractors",
         "tractable energy", "Lyapunov guarantee", "undoes corruption",
     ]  # fmt: skip
-    assert all(name in text for name in ("parametrises", "log_sum_exp", "probability_flow/VE"))
+    assert all(name in text for name in ("parametrises", "log_sum_exp"))
     assert rows["Lyapunov guarantee"]["log_sum_exp"]["verdict"] == "yes"
+    step = rows["discrete update"]["log_sum_exp"]["evidence"]
+    assert 1.99 < step["safe"] <= step["first_rise"]  # an Euler step of up to 2 is safe at every beta
+    assert "undoes corruption" in page
+    assert "<script" not in page
+
+
+@pytest.mark.long
+def test_a_diffusion_has_a_column_for_each_of_its_energies(tmp_path):
+    _, rows, page = table_of(tmp_path, "probability_flow/VE", "krotov_hopfield")
     energies = rows["Lyapunov guarantee"]["probability_flow/VE"]["evidence"]
     assert energies["free"]["status"] == "holds"  # dV/dlam <= 0 for every data set
     assert energies["hopfield"]["status"] == "broken"  # and -log Z never falls
-    step = rows["discrete update"]["log_sum_exp"]["evidence"]
-    assert 1.99 < step["safe"] <= step["first_rise"]  # an Euler step of up to 2 is safe at every beta
-    page = outputs["--html"].read_text()
-    assert "undoes corruption" in page
-    assert "<script" not in page
+    assert rows["parametrises"]["krotov_hopfield"]["verdict"] == "yes"
+    assert "gaussian, told twice the noise" in page
+
+
+@pytest.mark.long
+def test_the_learned_denoiser_has_no_energy(tmp_path, capsys):
+    file = tmp_path / "t.json"
+    assert main(["table", "learned", "--states", "4", "--json", str(file)]) == 0
+    cells = {row["property"]: row["cells"]["learned"] for row in json.loads(file.read_text())["rows"]}
+    assert cells["parametrises"]["verdict"] == cells["tractable energy"]["verdict"] == "no"
+    assert cells["Lyapunov guarantee"]["evidence"]["own free energy, tracked"]["status"] == "holds"
+    assert main(["table", "learned", "--data", str(patterns(tmp_path))]) == 2
+    assert "trained on the digits" in capsys.readouterr().err
 
 
 def test_a_system_of_the_users_that_fails_has_cells_that_say_so(tmp_path, monkeypatch, capsys):
@@ -182,6 +203,7 @@ def test_a_noisy_column_is_judged_in_mean():
     assert parametrised(bench).verdict == "partly"
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_table():
     data = DataSet("few", np.random.default_rng(0).normal(size=(4, 2)), None)
     first, second = (survey_table(["log_sum_exp"], data, states=3, seed=5, progress=lambda *_: None) for _ in range(2))

@@ -17,7 +17,7 @@ from dynamem.learning import loss
 from dynamem.learning._recipe import noise_levels
 from dynamem.learning._train import loss_on
 from examples.train_denoiser import digits
-from tests.catalogue import DENOISERS
+from tests.catalogue import NETWORKS
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,9 +94,9 @@ def test_noise_levels_lie_where_the_recipe_says():
         assert np.median(s) == pytest.approx(np.sqrt(0.2), rel=0.05)
 
 
-@pytest.mark.parametrize("name", DENOISERS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_weights_come_back_as_they_were(name, tmp_path):
-    model, file = DENOISERS[name](), tmp_path / "weights.npz"
+    model, file = NETWORKS[name](), tmp_path / "weights.npz"
     dm.save_denoiser(file, model)
     back = dm.load_denoiser(file)
     assert type(back) is type(model)
