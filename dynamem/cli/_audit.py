@@ -4,12 +4,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .._errors import InputError
+from ._arguments import check_seed, data_options, output_options, seed_option
 from ._expect import RUNGS, exit_code
 
 
 STATES, QUICK_STATES = 32, 8
-MOST_SEED = 2**63 - 1  # a JAX key takes no larger one
 
 DESCRIPTION = """\
 Run memories and diffusion samplers on the data, follow every energy along them, and print for each pair whether the
@@ -25,18 +24,14 @@ def register(commands: argparse._SubParsersAction) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    data = parser.add_argument_group("data")
-    data.add_argument("--data", metavar="FILE", help="patterns (N, D) or images (N, H, W) in a .npy, .npz or .csv "
-                      "file (default: the scikit-learn digits in [0, 1])")  # fmt: skip
-    data.add_argument("--standardise", action="store_true", help="mean 0 and variance 1 for features that vary")
-    data.add_argument("--weights", metavar="FILE", help="prior weight of each pattern (default: equal)")
+    data_options(parser)
     what = parser.add_argument_group("what to run")
     what.add_argument("--system", metavar="NAME", nargs="+", action="extend", default=[],
                       help="names from `dynamem list`, or module:attribute for a dynamem.System of your own "
                       "(default: all built-in ones)")  # fmt: skip
     what.add_argument("--states", metavar="N", type=int,
                       help=f"start states of each row (default: {STATES}, with --quick {QUICK_STATES})")  # fmt: skip
-    what.add_argument("--seed", metavar="S", type=int, default=0, help="seed of all random numbers (default: 0)")
+    seed_option(what)
     what.add_argument("--prove", action="store_true", help="prove the theorems that cover rows (half a minute more): "
                       "those that hold then say proved")  # fmt: skip
     what.add_argument("--certify", action="store_true", help="ask about the rates of your own systems of up to 3 "
@@ -44,13 +39,10 @@ def register(commands: argparse._SubParsersAction) -> None:
     what.add_argument(
         "--quick",
         action="store_true",
-        help="fewer states and a coarser report without its certified map, for a first look",
+        help="fewer states, memories and samplers, and a coarser report without its certified map, for a first look",
     )
-    output = parser.add_argument_group("output")
-    output.add_argument("--json", metavar="FILE", help="write all rows for machines")
-    output.add_argument("--html", metavar="FILE", help="write the report, one file without scripts")
+    output = output_options(parser, "write all rows for machines", "write the report, one file without scripts")
     output.add_argument("--expect", choices=RUNGS, help="exit 4, 1 or 3 unless every row is on this rung or above")
-    output.add_argument("--verbose", action="store_true", help="progress in plain lines where there is no terminal")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,13 +66,6 @@ def run(args: argparse.Namespace) -> int:
         note(text)
     _deliver(audit, paths)
     return exit_code((row["verdict"] for row in audit.rows), args.expect)
-
-
-def check_seed(seed: int) -> None:
-    """Refuse a seed that a JAX key does not take."""
-    if not 0 <= seed <= MOST_SEED:
-        msg = f"seed={seed!r} is out of range; give a number from 0 to {MOST_SEED}"
-        raise InputError(msg)
 
 
 def _compute(args: argparse.Namespace, data: Any, states: int) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
+from ._arguments import check_seed, data_options, output_options, seed_option
 
 
 SCHEMA = "dynamem.table/1"
@@ -26,26 +27,20 @@ def register(commands: argparse._SubParsersAction) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("systems", metavar="SYSTEM", nargs="*", help="names from `dynamem list`, `learned`, or "
+    parser.add_argument("systems", metavar="SYSTEM", nargs="*", help="names from `dynamem list`, or "
                         f"module:attribute for a dynamem.System of yours (default: {' '.join(DEFAULT)})")  # fmt: skip
-    data = parser.add_argument_group("data")
-    data.add_argument("--data", metavar="FILE", help="patterns (N, D) or images (N, H, W) in a .npy, .npz or .csv "
-                      "file (default: the scikit-learn digits in [0, 1])")  # fmt: skip
-    data.add_argument("--standardise", action="store_true", help="mean 0 and variance 1 for features that vary")
-    data.add_argument("--weights", metavar="FILE", help="prior weight of each pattern (default: equal)")
+    data_options(parser)
     what = parser.add_argument_group("what to run")
     what.add_argument("--states", metavar="N", type=int, default=STATES, help=f"runs of a system (default: {STATES})")
-    what.add_argument("--seed", metavar="S", type=int, default=0, help="seed of all random numbers (default: 0)")
-    output = parser.add_argument_group("output")
-    output.add_argument("--json", metavar="FILE", help="write all cells with their evidence for machines")
-    output.add_argument("--html", metavar="FILE", help="write a page with the table and the recall curves")
-    output.add_argument("--verbose", action="store_true", help="progress in plain lines where there is no terminal")
+    seed_option(what)
+    output_options(
+        parser, "write all cells with their evidence for machines", "write a page with the table and the recall curves"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; everything that can be refused is refused before the computation starts."""
     from ..catalog._names import system_names
-    from ._audit import check_seed
     from ._collector import still
     from ._data import load, require_states
     from ._messages import note, say

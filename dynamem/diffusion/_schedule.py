@@ -1,6 +1,6 @@
 r"""A schedule is two functions of noise time ``t`` in [0, 1]: ``x_t = alpha(t) x_0 + sigma(t) eps``.
 
-All else follows from these two (THEORY: Song et al. 2021, arXiv 2011.13456; Karras et al. 2022, arXiv 2206.00364):
+All else follows from these two (Song et al. 2021, arXiv 2011.13456; Karras et al. 2022, arXiv 2206.00364):
 
     f = alpha'/alpha,   g^2 = d(sigma^2)/dt - 2 f sigma^2,   s = sigma/alpha,   lam = log(alpha/sigma) = -log s,
 
