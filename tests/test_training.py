@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -218,3 +219,34 @@ def test_wrong_patterns_are_refused():
         dm.train(network(), np.asarray([[0.0, 1.0, 2.0], [np.nan, 0.0, 1.0]]), RECIPE, steps=1)
     with pytest.raises(ValueError, match=r"patterns.shape=\(40, 2\)"):
         dm.train(network(), XI[:, :2], RECIPE, steps=1)
+    for others, message in (
+        (XI[:0], r"held_out.shape=\(0, 3\)"),
+        (XI[:, :2], r"held_out.shape=\(40, 2\): need patterns of 3"),
+        (np.full((1, 3), np.nan), r"held_out\[0\] holds NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            dm.train(network(), XI, RECIPE, steps=1, held_out=others)
+
+
+def test_a_training_that_diverges_says_so_and_leaves_the_checkpoint(tmp_path):
+    file, wild = tmp_path / "run.npz", RECIPE._replace(rate=1e25, warmup=1)
+    with pytest.raises(ValueError, match=r"rate=1e\+25: by step 20 the weights are not finite"):
+        dm.train(network(), XI, wild, steps=20, checkpoint=file)
+    assert not file.exists()
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+    large = eqx.tree_at(lambda one: one.layers.last.bias, network(), network().layers.last.bias + 1e6)
+    with pytest.raises(ValueError, match=r"half=True: array .* would hold NaN or infinity"):
+        dm.save_denoiser(tmp_path / "half.npz", large, half=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flipped", [(4, 0xFF), (6, 0x01), (8, 0xFF)], ids=["version", "encrypted", "method"])
+def test_a_damaged_header_is_refused(flipped, checkpoint, tmp_path):
+    """Fields of the first entry in the archive's directory, which begins with PK 1 2."""
+    held, (place, bits) = bytearray(checkpoint.read_bytes()), flipped
+    held[held.index(b"PK\x01\x02") + 2 + place] ^= bits
+    (tmp_path / "bad.npz").write_bytes(bytes(held))
+    with pytest.raises(ValueError, match="no weights of dynamem"):
+        dm.load_denoiser(tmp_path / "bad.npz")

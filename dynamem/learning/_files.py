@@ -29,6 +29,8 @@ SCHEMA = "dynamem.denoiser/1"
 KINDS = {kind.__name__: kind for kind in (MLPDenoiser, UNetDenoiser, EnergyDenoiser, ConcaveDenoiser)}
 ABOUT = "about"
 WEIGHTS = ("", ".average")
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile)
+"""What `numpy.load` and `json.loads` raise for damaged files; `zipfile` has RuntimeError for headers."""
 _Tree = TypeVar("_Tree")
 
 
@@ -46,9 +48,13 @@ def save_denoiser(file: str | Path, denoiser: AbstractNetwork, *, half: bool = F
         half: store them in float16, with half of the bytes and three decimal digits.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or weights are not finite (in float16, beyond 65504).
     """
     kept = jax.tree.map(lambda leaf: leaf.astype(jnp.float16) if half else leaf, eqx.filter(denoiser, eqx.is_array))
+    for name, leaf in named_leaves(kept).items():
+        if not np.all(np.isfinite(np.asarray(leaf))):
+            msg = f"half={half!r}: array {name!r} would hold NaN or infinity, which no file may; mend the weights"
+            raise InputError(msg)
     write_arrays(Path(file), kept, {"schema": SCHEMA, **about_network(denoiser)})
 
 
@@ -126,7 +132,7 @@ def read_arrays(file: Path, like: _Tree, about: Mapping[str, Any]) -> _Tree:
 def _read(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and description of a file; nothing in it is unpickled."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         about = json.loads(str(arrays.pop(ABOUT)[()]))
         if not isinstance(about, dict):
@@ -135,7 +141,7 @@ def _read(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except FileNotFoundError:
         msg = f"file={str(file)!r} does not exist; check the path"
         raise InputError(msg) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         msg = f"file={str(file)!r} holds no weights of dynamem ({error}); make it anew"
         raise InputError(msg) from None
     return arrays, about

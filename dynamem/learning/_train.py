@@ -73,7 +73,7 @@ def train(
     *,
     steps: int,
     every: int = 500,
-    held_out: Shaped[Given, "M D"] | None = None,
+    held_out: Shaped[Given, "M K"] | None = None,
     checkpoint: str | Path | None = None,
     report: Callable[[Training], object] | None = None,
 ) -> Training:
@@ -90,7 +90,8 @@ def train(
         report: called with a `Training` every ``every`` steps and at the end.
 
     Raises:
-        InputError: a recipe that cannot be followed, patterns that are none, or a checkpoint of another training.
+        InputError: a recipe that cannot be followed, patterns that are none, a checkpoint of another training, or
+            weights that are no longer finite; the checkpoint is then the last one with weights that are.
     """
     xi = floats("patterns", patterns).astype(SINGLE)
     require_patterns("patterns", xi)
@@ -103,13 +104,22 @@ def train(
         raise InputError(msg)
     recipe = Recipe(sigma_data=float(jnp.sqrt(jnp.mean(jnp.var(xi, axis=0))))) if recipe is None else recipe
     require_recipe(recipe)
-    others = None if held_out is None else floats("held_out", held_out).astype(SINGLE)
+    others = None if held_out is None else _judges(held_out, size)
     about = {"schema": SCHEMA, **about_network(denoiser), "recipe": recipe._asdict(), "patterns": fingerprint(xi)}
     state = start(denoiser, recipe)
     file = None if checkpoint is None else Path(checkpoint)
     if file is not None and file.exists():
         state = read_arrays(file, state, about)
     return _run(state, xi, recipe, others, _Plan(steps, every, file, report, about))
+
+
+def _judges(held_out: Shaped[Given, "M K"], size: int) -> Float[Array, "M D"]:
+    others = floats("held_out", held_out).astype(SINGLE)
+    require_patterns("held_out", others)
+    if others.shape[1] != size:
+        msg = f"held_out.shape={others.shape!r}: need patterns of {size} numbers, (M, {size})"
+        raise InputError(msg)
+    return others
 
 
 def fingerprint(xi: Float[Array, "N D"]) -> str:
@@ -183,6 +193,7 @@ def _run(
             mean = float(np.mean(values))
             seconds, counted = time.perf_counter() - began, len(values) - 1
             speed = recipe.batch * counted / seconds if counted else float("nan")
+            _require_finite(state, step, recipe)
             if plan.file is not None:
                 write_arrays(plan.file, state, plan.about)
             found = Training(state.average, step, mean, judge(), speed)
@@ -190,3 +201,10 @@ def _run(
                 plan.report(found)
             values = []
     return found
+
+
+def _require_finite(state: TrainingState, step: int, recipe: Recipe) -> None:
+    """Raise where a training has diverged, before its state takes the place of one that has not."""
+    if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_inexact_array))):
+        msg = f"rate={recipe.rate!r}: by step {step} the weights are not finite any more; take a smaller rate"
+        raise InputError(msg)
