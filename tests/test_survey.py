@@ -1,5 +1,6 @@
 """The survey's table: what is measured of a field, on fields whose answer is known, and the command."""
 
+import dataclasses
 import json
 
 import diffrax as dfx
@@ -105,6 +106,24 @@ def test_a_field_without_an_energy_is_told_from_a_gradient():
     assert tractable(Bench(column(DESCENT, energy=False), KEY)).verdict == "yes"
     assert parametrised(Bench(column(TURNING, energy=False), KEY)).verdict == "no"
     assert tractable(Bench(column(TURNING, energy=False), KEY)).verdict == "no"
+
+
+def test_what_is_not_finite_or_not_known_is_no_answer():
+    """A Jacobian of NaN is no gradient field, a rough integral no value, a failed check no broken guarantee."""
+
+    def bent(t, x, args):  # a rotation; the derivative of the square root is 0 times infinity
+        return jnp.stack([x[1], -x[0]]) * (1 + jnp.sqrt(jnp.maximum(-1.0 - x @ x, 0)))
+
+    def rough(t, x, args):  # a rotation too fine for the rules
+        return jnp.stack([x[1], -x[0]]) * jnp.sin(2000 * x[0]) * jnp.cos(3000 * x[1])
+
+    made = column(TURNING, span=(0.0, 1.0), energy=False)
+    assert parametrised(Bench(dataclasses.replace(made, flow=dynamics_of(dfx.ODETerm(bent))), KEY)).verdict is None
+    bench = Bench(made, KEY)
+    bench.column = dataclasses.replace(made, flow=dynamics_of(dfx.ODETerm(rough)))
+    assert tractable(bench).verdict is None
+    asked = (Question("own", lambda t, x: jnp.nan * x[0], made.flow, made.states, made.span),)
+    assert guarantees(Bench(dataclasses.replace(made, questions=asked), KEY)).verdict is None
 
 
 def patterns(tmp_path):

@@ -90,16 +90,16 @@ class EulerRise(eqx.Module):
 
 
 def asymmetry(flow: AbstractFlow, ts: np.ndarray, xs: np.ndarray, key: Array, probes: int = 8) -> float:
-    """``|J - J^T|/|J|`` (Frobenius) over all points together, estimated with ``probes`` random vectors."""
+    """``|J - J^T|/|J|`` (Frobenius) over all points together, estimated with ``probes`` random vectors; NaN stays."""
     vectors = jax.random.rademacher(key, (probes, xs.shape[-1]), jnp.result_type(float))
     odd, whole = along(Asymmetry(flow, vectors), ts, xs)
-    return float(np.sqrt(odd.sum() / whole.sum())) if whole.sum() > 0 else 0.0
+    return 0.0 if whole.sum() == 0 else float(np.sqrt(odd.sum() / whole.sum()))
 
 
 def residual(flow: AbstractFlow, energy: EnergyFn, ts: np.ndarray, xs: np.ndarray) -> float:
-    """``|F + M grad E|/|F|`` over all points together."""
+    """``|F + M grad E|/|F|`` over all points together; NaN stays."""
     left, whole = along(Residual(flow, energy), ts, xs)
-    return float(np.linalg.norm(left) / np.linalg.norm(whole)) if np.any(whole > 0) else 0.0
+    return 0.0 if np.all(whole == 0) else float(np.linalg.norm(left) / np.linalg.norm(whole))
 
 
 def reach(flow: AbstractFlow, t: float, unit: float, x: np.ndarray) -> float:
