@@ -81,6 +81,8 @@ WRONG = {
     r"betas\[0\]=0.0": lambda: dm.BetaTable(jnp.asarray([0.0, 0.2])),
     r"betas\[1\] holds NaN": lambda: dm.BetaTable(jnp.asarray([0.1, jnp.nan])),
     r"betas.shape=\(1,\): need a table of at least two": lambda: dm.BetaTable(jnp.asarray([0.1])),
+    "indices=10: the table has entries from 0 to 9": lambda: dm.BetaTable.linear(10).levels(jnp.asarray([9, 10])),
+    "indices=-1: the table has entries from 0 to 9": lambda: dm.BetaTable.linear(10).times(jnp.asarray([-1])),
     "steps=1: a table": lambda: dm.BetaTable.linear(1),
     "steps=0, count=10: take between 1 and 10": lambda: dm.index_grid(10, 0),
     "steps=11, count=10": lambda: dm.index_grid(10, 11),

@@ -73,7 +73,7 @@ class BetaTable(AbstractSchedule):
 
     def times(self, indices: Int[Given, " n"]) -> Float[Array, " n"]:
         """The times ``(i + 1)/T`` of entries of the table, shape (n,)."""
-        return (jnp.asarray(indices) + 1).astype(self.betas.dtype) / self.betas.size
+        return (self._known(indices) + 1).astype(self.betas.dtype) / self.betas.size
 
     def levels(self, indices: Int[Given, " n"]) -> Float[Array, " n"]:
         """Noise levels ``s = sigma/alpha`` of entries of the table, shape (n,); one without signal raises.
@@ -81,7 +81,7 @@ class BetaTable(AbstractSchedule):
         The step grid of a sampler on clock "lam" is ``-log`` of them. The last is not 0: the end of the grid still has
         the noise of the table's first entry.
         """
-        loss = self.loss[jnp.asarray(indices) + 1]
+        loss = self.loss[self._known(indices) + 1]
         levels = jnp.sqrt(loss * (2 - loss)) / (1 - loss)
         known = concrete(levels)
         if known is not None and not np.all(np.isfinite(known)):
@@ -92,6 +92,16 @@ class BetaTable(AbstractSchedule):
             )
             raise InputError(msg)
         return levels
+
+    def _known(self, indices: Int[Given, " n"]) -> Int[Array, " n"]:
+        """The indices, if they are those of entries: JAX would take the nearest entry without a word."""
+        indices = jnp.asarray(indices)
+        known = concrete(indices)
+        if known is not None and not np.all((known >= 0) & (known < self.betas.size)):
+            where = known[~((known >= 0) & (known < self.betas.size))].flat[0]
+            msg = f"indices={where!s}: the table has entries from 0 to {self.betas.size - 1}"
+            raise InputError(msg)
+        return indices
 
 
 def _require_rates(betas: Array) -> None:
