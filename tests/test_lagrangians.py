@@ -100,6 +100,7 @@ REFUSED = {
     r"delta.shape=\(2,\)": lambda: dm.LayerNorm(1.0, jnp.ones(2))(X[0]),
     "beta=0.0": lambda: dm.Softmax(0.0),
     "beta=-2.0": lambda: dm.Elementwise("tanh", beta=-2.0),
+    "it falls near x = -8": lambda: dm.Elementwise(lambda x: jnp.exp(x) - 0.02 * x),
     "n=1: need a whole number": lambda: dm.Elementwise("repu", n=1),
     "lagrangian='swish' is unknown": lambda: dm.Layer(3, "swish"),
     r"shape=\(0,\)": lambda: dm.Layer(0),

@@ -72,8 +72,10 @@ class Elementwise(AbstractLagrangian):
         with jax.ensure_compile_time_eval():
             grid = jnp.linspace(-8.0, 8.0, 257)
             values = np.asarray(jax.vmap(self.activation)(grid))
-        fall = int(np.argmin(np.diff(values)))
-        rises = np.diff(values)[fall] >= -1e-6 * np.ptp(values) or self.nonconvex
+        sizes = np.maximum(np.abs(values[:-1]), np.abs(values[1:]))  # large values elsewhere hide no fall
+        rise = np.diff(values) + 1e-6 * sizes + np.finfo(values.dtype).eps * np.ptp(values)
+        fall = int(np.argmin(rise))
+        rises = rise[fall] >= 0 or self.nonconvex
         if not np.all(np.isfinite(values)) or not rises:
             msg = (
                 f"activation={self.activation!r} is not non-decreasing: it falls near x = {float(grid[fall]):.3g}; "
