@@ -370,6 +370,11 @@ REFUSED = {
     r"keys.shape=\(2, 3, 4\), queries.shape=\(1, 3, 4\)": lambda: dm.AttentionSynapse(KEYS, QUERIES[:1], ("x",)),
     "beta=-1.0": lambda: transformer(beta=-1.0),
     "tau=-1.0": lambda: dm.Layer(3, tau=-1.0),
+    r"keys.shape=\(3,\), queries.shape=\(3,\)": lambda: dm.AttentionSynapse(np.ones(3), np.ones(3), ("x",)),
+    r"tau.shape=\(2,\): need one number": lambda: dm.LagrangianFlow(two_layers(), jnp.ones(2)),
+    "tau=1.0 and .* in a layer of Softmax: coupled units": lambda: dm.LagrangianFlow(
+        dm.HAM({"v": dm.Layer(3, "softmax")}), jnp.arange(1.0, 4.0)
+    ),
 }
 
 

@@ -24,6 +24,7 @@ from ._lagrangian import AbstractLagrangian as AbstractLagrangian
 from ._lagrangian import Lagrangian as Lagrangian
 from ._lagrangian import negative_curvature as negative_curvature
 from ._layer import Layer as Layer
+from ._layer import LayersLagrangian as LayersLagrangian
 from ._learning import hebb as hebb
 from ._learning import pseudo_inverse as pseudo_inverse
 from ._learning import storkey as storkey

@@ -50,13 +50,13 @@ class AttentionSynapse(AbstractSynapse):
         self, keys: Given, queries: Given, between: tuple[str, ...], *, beta: Any = None, mask: Given | None = None
     ) -> None:
         self.keys, self.queries, self.between = floats("keys", keys), floats("queries", queries), tuple(between)
+        if self.keys.ndim != 3 or 0 in self.keys.shape or self.keys.shape != self.queries.shape:
+            msg = f"keys.shape={self.keys.shape!r}, queries.shape={self.queries.shape!r}: need (heads, Y, D) for both"
+            raise InputError(msg)
         self.beta = jnp.asarray(1 / self.keys.shape[1] ** 0.5 if beta is None else beta)
         self.mask = None if mask is None else jnp.asarray(mask, bool)
 
     def __check_init__(self) -> None:
-        if self.keys.ndim != 3 or 0 in self.keys.shape or self.keys.shape != self.queries.shape:
-            msg = f"keys.shape={self.keys.shape!r}, queries.shape={self.queries.shape!r}: need (heads, Y, D) for both"
-            raise InputError(msg)
         require_finite("keys", self.keys)
         require_finite("queries", self.queries)
         require_positive("beta", self.beta, scalar=True)

@@ -11,11 +11,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from .._errors import InputError
 from .._types import Time
-from .._validate import require_positive
-from ..energies import AbstractLagrangianEnergy
+from .._validate import concrete, require_positive
+from ..energies import AbstractLagrangianEnergy, Elementwise, LayersLagrangian
 from ._base import AbstractODEFlow
 
 
@@ -24,7 +26,11 @@ class LagrangianFlow(AbstractODEFlow):
 
     Arguments:
         energy: an energy with a Lagrangian, such as `Hopfield` or `HAM`.
-        tau: time constant, a positive scalar or one for each unit, shape (D,); the energy's own if not given.
+        tau: time constant, a positive scalar or one for each unit, shape (D,), the same for units that a Lagrangian
+            couples; the energy's own if not given.
+
+    Raises:
+        InputError: another shape, a time constant that is not positive, or coupled units with different ones.
     """
 
     energy: AbstractLagrangianEnergy
@@ -36,6 +42,19 @@ class LagrangianFlow(AbstractODEFlow):
 
     def __check_init__(self) -> None:
         require_positive("tau", self.tau)
+        wanted = jnp.shape(self.energy.tau)
+        if self.tau.ndim > 1 or (wanted and self.tau.ndim and self.tau.shape != wanted):
+            msg = f"tau.shape={self.tau.shape!r}: need one number, or one for each unit, {wanted or '(D,)'!s}"
+            raise InputError(msg)
+        known, lagrangian = concrete(self.tau), self.energy.lagrangian
+        if known is None or known.ndim == 0 or not isinstance(lagrangian, LayersLagrangian):
+            return
+        parts = np.split(known, np.cumsum([layer.size for layer in lagrangian.layers])[:-1])
+        for layer, part in zip(lagrangian.layers, parts, strict=True):
+            if not isinstance(layer.lagrangian, Elementwise) and part.min() < part.max():
+                name = type(layer.lagrangian).__name__
+                msg = f"tau={part.min()!s} and {part.max()!s} in a layer of {name}: coupled units need the same one"
+                raise InputError(msg)
 
     def drift(self, t: Time, x: Float[Array, " D"], args: PyTree) -> Float[Array, " D"]:
         """``-(dE/dg)/tau``."""
