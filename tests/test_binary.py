@@ -174,6 +174,8 @@ REFUSED = {
     ),
     "state holds 1.5": lambda: dm.BinaryHopfield(jnp.eye(2)).synchronous(jnp.asarray([1.0, 1.5])),
     "need units from 0 to 1": lambda: dm.BinaryHopfield(jnp.eye(2)).asynchronous(jnp.ones(2), jnp.asarray([0, 2])),
+    r"state.shape=\(3,\) and W.shape": lambda: dm.BinaryHopfield(jnp.eye(2)).asynchronous(jnp.ones(3)),
+    r"state.shape=\(4,\) and W.shape": lambda: dm.BinaryHopfield(jnp.eye(2))(0.0, jnp.ones(4)),
     r"W\[0\] holds NaN": lambda: dm.BinaryHopfield(jnp.full((2, 2), jnp.nan), symmetric=False),
     "xi has 3 patterns of rank 2": lambda: dm.pseudo_inverse(signs(3, 9)[[0, 1, 0]]),
     "xi holds 0.0: need": lambda: dm.hebb(np.zeros((2, 3))),

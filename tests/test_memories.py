@@ -323,6 +323,7 @@ REFUSED = {
     r"projection.shape=\(4, 2\): need a row for each of 5": lambda: dm.UniversalHopfield(
         XI, projection=jnp.ones((4, 2))
     ),
+    r"projection.shape=\(1, 2\): need a row": lambda: dm.UniversalHopfield(XI, projection=[[1.0, 2.0]]),
     "n=0": lambda: dm.UniversalHopfield(XI, separation="polynomial", n=0),
     "alpha=0.5": lambda: dm.FenchelYoung(XI, 1.0, 0.5),
     "alpha=0.9": lambda: dm.entmax(jnp.ones(3), 0.9),

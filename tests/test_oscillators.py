@@ -113,6 +113,7 @@ def test_the_discrete_update_is_an_euler_step_put_back():
 REFUSED = {
     r"J\[0, 1\]=1.0 and J\[1, 0\]=2.0": lambda: dm.Oscillators(np.array([[0.0, 1.0], [2.0, 0.0]]), np.zeros((2, 3))),
     r"J.shape=\(3, 3\) and c.shape=\(2, 2\)": lambda: dm.Oscillators(np.zeros((3, 3)), np.zeros((2, 2))),
+    r"c.shape=\(3,\): need \(n, d\)": lambda: dm.Oscillators(np.eye(3), np.ones(3)),
     r"omega.shape=\(4,\): need \(4, 3, 3\)": lambda: dm.OscillatorFlow(dm.Oscillators(SYMMETRIC, BIAS), np.ones(4)),
     r"omega\[2\] is not antisymmetric": lambda: dm.OscillatorFlow(
         dm.Oscillators(SYMMETRIC, BIAS), np.asarray(TURNS) + np.eye(4)[2][:, None, None]

@@ -152,6 +152,7 @@ REFUSED = {
     ),
     "variance='middle': choose": lambda: dm.DDPM("middle"),
     "r=1.5: must be at most 1": lambda: dm.DPMSolver2S(1.5),
+    "S_max=nan: need one number": lambda: dm.EDMHeun(9.0, S_max=jnp.nan, steps=2),
     "S_churn=9.0, steps=None": lambda: dm.EDMHeun(9.0),
     "S_noise=-1": lambda: dm.EDMHeun(S_noise=-1.0),
     "eta=-0.5": lambda: dm.EulerAncestral(-0.5),

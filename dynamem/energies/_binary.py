@@ -63,7 +63,7 @@ class BinaryHopfield(AbstractEnergy):
     ) -> None:
         self.W = floats("W", W)
         self.bias = jnp.zeros(self.W.shape[:1], self.W.dtype) if bias is None else floats("bias", bias)
-        if self.W.shape != 2 * self.bias.shape:
+        if self.W.ndim != 2 or self.W.shape != 2 * self.bias.shape:
             msg = f"W.shape={self.W.shape!r} and bias.shape={self.bias.shape!r}: need (D, D) and (D,)"
             raise InputError(msg)
         if symmetric:
@@ -75,6 +75,7 @@ class BinaryHopfield(AbstractEnergy):
 
     def __call__(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """``-x.W x/2 - b.x``."""
+        require_state(x, "W", self.W)
         return -0.5 * (x @ (self.W @ x)) - self.bias @ x
 
     def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
@@ -97,6 +98,7 @@ class BinaryHopfield(AbstractEnergy):
         Raises:
             InputError: a negative ``W_ii``, for which E may rise; a unit or an entry out of range.
         """
+        require_state(x, "W", self.W)
         _require_cube(x)
         diagonal = concrete(jnp.diagonal(self.W))
         if diagonal is not None and diagonal.min() < 0:

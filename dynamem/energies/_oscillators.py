@@ -32,8 +32,11 @@ class Oscillators(AbstractEnergy):
     J: Float[Array, "n n"] | Float[Array, "n n d d"]
     c: Float[Array, "n d"]
 
-    def __init__(self, J: Shaped[Given, "..."], c: Shaped[Given, "n d"], *, symmetric: bool = True) -> None:
+    def __init__(self, J: Shaped[Given, "..."], c: Shaped[Given, "..."], *, symmetric: bool = True) -> None:
         self.J, self.c = floats("J", J), floats("c", c)
+        if self.c.ndim != 2:
+            msg = f"c.shape={self.c.shape!r}: need (n, d), a bias for each of n vectors in d dimensions"
+            raise InputError(msg)
         count, size = self.c.shape
         if self.J.shape not in ((count, count), (count, count, size, size)):
             msg = f"J.shape={self.J.shape!r} and c.shape={self.c.shape!r}: need (n, n) or (n, n, d, d), and (n, d)"

@@ -16,6 +16,7 @@ distance: likewise, since ``|x|^2/2 - E`` is convex).
 """
 
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -30,6 +31,10 @@ from ._base import AbstractEnergy
 
 SIMILARITIES = ("dot", "cosine", "euclidean", "manhattan")
 SEPARATIONS = ("identity", "polynomial", "softmax", "argmax")
+
+
+def _read_out(projection: Any) -> Array | None:
+    return None if projection is None else floats("projection", projection)
 
 
 class UniversalHopfield(AbstractEnergy):
@@ -50,7 +55,7 @@ class UniversalHopfield(AbstractEnergy):
     xi: Float[Array, "N D"] = eqx.field(converter=partial(floats, "xi"))
     similarity: str = eqx.field(default="dot", static=True)
     separation: str = eqx.field(default="softmax", static=True)
-    projection: Float[Array, "N M"] | None = None
+    projection: Float[Array, "N M"] | None = eqx.field(default=None, converter=_read_out)
     beta: Float[Array, ""] = eqx.field(default=1.0, converter=jnp.asarray)
     n: int = eqx.field(default=3, static=True)
 

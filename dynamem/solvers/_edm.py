@@ -51,6 +51,10 @@ class EDMHeun(AbstractSampler):
     def __check_init__(self) -> None:
         for name in ("S_churn", "S_min", "S_noise"):
             require_positive(name, getattr(self, name), zero=True, scalar=True)
+        most = concrete(self.S_max)
+        if jnp.shape(self.S_max) != () or (most is not None and not most >= 0):
+            msg = f"S_max={self.S_max!s}: need one number, the largest noise level with churn; infinity for no limit"
+            raise InputError(msg)
         known = concrete(self.S_churn)
         if self.steps is None and known is not None and known > 0:
             msg = f"S_churn={self.S_churn!s}, steps=None: say over how many steps the churn is spread"
