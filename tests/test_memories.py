@@ -317,6 +317,15 @@ def test_where_the_sum_is_lost_the_energy_is_flat():
 # ------------------------------------------------------------------- refusals
 
 
+def test_entmax_of_a_high_order_is_right_or_nan():
+    """Two scores: ``p^a - q^a = a gap``, ``a = alpha - 1``. At order 20 ``q^a`` is below the rounding of the scores."""
+    for alpha in (2.0, 5.0, 8.0, 20.0):
+        p = 0.858
+        gap = (p ** (alpha - 1) - (1 - p) ** (alpha - 1)) / (alpha - 1)
+        found = np.asarray(dm.entmax(jnp.asarray([gap, 0.0]), alpha))
+        assert np.isnan(found).all() if alpha == 20 else np.allclose(found, [p, 1 - p], atol=1e-9)
+
+
 REFUSED = {
     "similarity='angle' is unknown": lambda: dm.UniversalHopfield(XI, "angle"),
     "separation='max' is unknown": lambda: dm.UniversalHopfield(XI, "dot", "max"),
