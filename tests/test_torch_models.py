@@ -206,6 +206,7 @@ def test_what_cannot_be_used_is_named(net, model):
     bad = {
         "module=function: need a torch.nn.Module": lambda: dm.torch_model(network, (1, 8, 8)),
         "module=Linear is in training mode": lambda: dm.torch_model(torch.nn.Linear(2, 2), (2,)),
+        "time_scale=nan": lambda: dm.torch_model(net, (1, 8, 8), float("nan")),
         r"shape=\(1, 8, 8\): the states have 9 coordinates": lambda: model(jnp.ones(9), T),
         r"module=Narrow: gives \(1, 1\) for states of shape \(1, 3\)": lambda: dm.torch_model(narrow(), (3,))(V[:3], T),
     }
@@ -214,6 +215,21 @@ def test_what_cannot_be_used_is_named(net, model):
             wrong()
     with pytest.raises(RuntimeError, match="channels"):
         dm.torch_model(net, (2, 4, 8))(X[0], T)
+
+
+def test_a_module_of_any_precision_is_taken():
+    import torch
+
+    class Half(torch.nn.Module):
+        def __init__(self):
+            torch.nn.Module.__init__(self)
+            self.gain = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.bfloat16))
+
+        def forward(self, x, t):
+            return self.gain * x
+
+    half = dm.torch_model(Half().eval(), (4,))
+    np.testing.assert_array_equal(half(jnp.arange(4.0), T), [0.0, 0.5, 1.0, 1.5])
 
 
 def narrow():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
+from .._validate import require_positive
 from ._host import HostModel
 
 
@@ -36,6 +37,7 @@ def torch_model(module: Any, shape: tuple[int, ...], time_scale: float = 1.0) ->
     if module.training:
         msg = f"module={type(module).__name__} is in training mode, where it may be random: call its eval() first"
         raise InputError(msg)
+    require_positive("time_scale", time_scale, scalar=True)
     apply = _applied(torch, module, tuple(shape), time_scale)
     like = next(module.parameters(), torch.zeros(()))
 
@@ -43,7 +45,7 @@ def torch_model(module: Any, shape: tuple[int, ...], time_scale: float = 1.0) ->
         return [torch.tensor(part, dtype=like.dtype, device=like.device) for part in arrays]
 
     def back(tensor: Any, x: np.ndarray) -> np.ndarray:
-        return tensor.detach().cpu().numpy().astype(x.dtype)
+        return tensor.detach().to("cpu", torch.float64).numpy().astype(x.dtype)  # NumPy has no bfloat16
 
     def function(x: np.ndarray, t: np.ndarray) -> np.ndarray:
         with torch.no_grad():
