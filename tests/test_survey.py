@@ -124,6 +124,7 @@ def test_what_is_not_finite_or_not_known_is_no_answer():
     assert tractable(bench).verdict is None
     asked = (Question("own", lambda t, x: jnp.nan * x[0], made.flow, made.states, made.span),)
     assert guarantees(Bench(dataclasses.replace(made, questions=asked), KEY)).verdict is None
+    assert discrete(Bench(dataclasses.replace(made, questions=asked), KEY)).verdict is None
 
 
 def patterns(tmp_path):

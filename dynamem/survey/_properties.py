@@ -13,7 +13,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array
 
-from ..lyapunov import Verdict, check
+from ..lyapunov import Verdict, along, check
 from ._cell import Cell, number, share
 from ._column import Column, equation_of
 from ._field import Held, asymmetry, reach, residual, safe_step, work
@@ -98,6 +98,8 @@ def discrete(bench: Bench) -> Cell:
     column = bench.column
     name = column.questions[-1].name
     judge = name if "energy" in name else f"{name} energy"
+    if not np.isfinite(along(column.judge, bench.ts[:, :-1], bench.xs[:, :-1])).all():
+        return Cell(f"x + h F: the {judge} is not finite along the runs", None, {"energy": judge})
     safe, first = safe_step(column.flow, column.judge, bench.ts[:, :-1], bench.xs[:, :-1])
     evidence = {"safe": safe, "first_rise": first, "energy": judge, "points": int(bench.ts[:, :-1].size)}
     if not math.isfinite(first):
