@@ -3,9 +3,10 @@ r"""A10: oscillators on spheres (Kuramoto 1975; AKOrN: Miyato et al. 2024) desce
     dx_i/dt = Omega_i x_i + P_i F_i,   F_i = c_i + sum_j J_ij x_j,   P_i = I - x_i x_i^T/|x_i|^2,   J = J^T:
     dE/dt = -sum_i |P_i F_i|^2 - sum_i F_i.Omega_i x_i,      d|x_i|^2/dt = 0.
 
-Without frequencies, or where all turn alike and there is no bias (then ``sum_i F_i.Omega x_i`` vanishes, as ``Omega``
-is antisymmetric and ``J`` symmetric), E falls. In the plane, ``|P F|^2 = (x_1 F_2 - x_2 F_1)^2/|x|^2``, and the phases
-obey ``dth_i/dt = omega_i + sum_j J_ij sin(th_j - th_i)``.
+Without frequencies, or where all turn alike, there is no bias and couplings are numbers (then ``sum_i F_i.Omega x_i``
+vanishes, as ``Omega`` is antisymmetric and ``J`` symmetric; matrices would have to commute with ``Omega``), E falls. In
+the plane, ``|P F|^2 = (x_1 F_2 - x_2 F_1)^2/|x|^2``, and the phases obey
+``dth_i/dt = omega_i + sum_j J_ij sin(th_j - th_i)``.
 """
 
 import jax.numpy as jnp

@@ -115,6 +115,19 @@ def test_bad_arguments_are_named(message):
         REFUSED[message]()
 
 
+def test_the_search_compiles_once_for_a_function():
+    calls = []
+
+    def counted(x):
+        calls.append(x)
+        return jnp.sum(jnp.cosh(x))
+
+    dm.Layer(3, counted)
+    first = len(calls)
+    dm.Layer(3, counted)
+    assert len(calls) - first < first
+
+
 def test_what_is_asked_for_is_taken():
     assert dm.Layer(3, dm.Lagrangian(_saddle, nonconvex=True)).size == 3
     assert dm.LayerNorm(-0.5, nonconvex=True).gamma == -0.5

@@ -84,20 +84,25 @@ class Lagrangian(AbstractLagrangian):
         return jnp.abs(value) + jnp.sum(jnp.abs(x * slope))
 
 
+@eqx.filter_jit
+def _bent(lagrangian: AbstractLagrangian, x: Float[Array, "..."], v: Float[Array, "..."]) -> Float[Array, "..."]:
+    """``(Hess L) v``, compiled once for each Lagrangian."""
+    return lagrangian.hessian(x).mv(v)
+
+
 def negative_curvature(lagrangian: AbstractLagrangian, x: Float[Array, "..."]) -> tuple[float, np.ndarray]:
     """The least curvature ``v.(Hess L) v`` at ``x`` over unit ``v``, and this ``v``, of the shape of ``x``.
 
     By Lanczos' method (Golub & Van Loan, Matrix Computations, section 10.1), the basis kept orthogonal: exact up to
     rounding for at most 64 units, and from above otherwise.
     """
-    hessian = eqx.filter_jit(lambda z, v: lagrangian.hessian(z).mv(v))
     basis, images = [], []
     new = np.random.default_rng(0).normal(size=x.size)
     for _ in range(min(x.size, DEEPEST)):
         for _ in range(2):
             new = new - sum(((b @ new) * b for b in basis), start=np.zeros(x.size))
         basis.append(new / np.linalg.norm(new))
-        new = np.asarray(hessian(x, jnp.asarray(basis[-1].reshape(x.shape), x.dtype))).reshape(-1)
+        new = np.asarray(_bent(lagrangian, x, jnp.asarray(basis[-1].reshape(x.shape), x.dtype))).reshape(-1)
         images.append(new)
         rest = new - sum(((b @ new) * b for b in basis), start=np.zeros(x.size))
         if np.linalg.norm(rest) <= 1e-10 * (1 + np.linalg.norm(new)):  # an invariant space: go on from elsewhere
