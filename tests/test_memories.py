@@ -350,3 +350,17 @@ REFUSED = {
 def test_bad_arguments_are_named(message):
     with pytest.raises(ValueError, match=message):
         REFUSED[message]()
+
+
+@pytest.mark.parametrize("build", [
+    lambda xi: dm.LogSumReLU(xi, 2.0),
+    lambda xi: dm.UniversalHopfield(xi, "euclidean", "argmax"),
+    lambda xi: dm.FenchelYoung(xi, 2.0, norm_bias=True),
+])  # fmt: skip
+def test_patterns_far_from_the_origin_are_told_apart_in_float32(build):
+    """About the mean nothing cancels: |x|^2 - 2 x.xi + |xi|^2 at an offset of 1e4 chose a wrong pattern each time."""
+    xi = np.random.default_rng(0).normal(size=(8, 64)).astype(np.float32) + np.float32(1e4)
+    memory = build(jnp.asarray(xi))
+    near = jnp.asarray(xi + np.float32(0.05))
+    ends = jax.vmap(memory.update)(near)
+    np.testing.assert_allclose(ends, xi, atol=0.02)

@@ -210,3 +210,13 @@ WRONG = {
 def test_a_wrong_question_is_refused(build, message):
     with pytest.raises((ValueError, TypeError), match=message):
         build()
+
+
+def test_a_denoiser_that_starts_amid_the_data_has_no_likelihood():
+    """Points at +-2: noise of 3 does not cover them (it would be off by 0.08 nats), noise of 30 does."""
+    law = dm.Empirical(jnp.asarray([[2.0], [-2.0]]))
+    path = dm.DiffusionPath(dm.EDM(), dm.ClassifierFreeGuidance(law, law, 1.0))
+    found = [dm.log_likelihood(path, jnp.asarray([1.0]), s=1.0, s_start=start).value for start in (3.0, 30.0)]
+    assert np.isnan(found[0])
+    exact = -dm.DensityEnergy(dm.DiffusionPath(dm.EDM(), law))(0.0, jnp.asarray([1.0]))
+    np.testing.assert_allclose(found[1], exact, atol=1e-3)

@@ -61,8 +61,8 @@ def index_grid(count: int, steps: int, spacing: str = "trailing") -> Int[Array, 
 
     Source: Lin et al. 2024 (arXiv 2305.08891), table 2, whose entries are numbered from 1.
     """
-    if not 1 <= steps <= count:
-        msg = f"steps={steps!r}, count={count!r}: take between 1 and {count!r} entries of the table"
+    if not (isinstance(steps, int) and 1 <= steps <= count):
+        msg = f"steps={steps!r}, count={count!r}: take a whole number between 1 and {count!r}"
         raise InputError(msg)
     if spacing == "leading":
         return jnp.asarray((count // steps) * np.arange(steps)[::-1])

@@ -28,6 +28,7 @@ from jaxtyping import Array, Bool, Float, Scalar
 from .._types import Time
 from .._validate import floats, require_patterns, require_positive, require_state
 from ._base import AbstractEnergy
+from ._distances import squared_distances
 
 
 class LogSumReLU(AbstractEnergy):
@@ -82,5 +83,4 @@ class LogSumReLU(AbstractEnergy):
 
     def _kernels(self, x: Float[Array, " D"]) -> Float[Array, " N"]:
         require_state(x, "xi", self.xi)
-        squares = x @ x - 2 * (self.xi @ x) + jnp.sum(self.xi * self.xi, axis=1)
-        return 1 - 0.5 * self.beta.astype(x.dtype) * squares
+        return 1 - 0.5 * self.beta.astype(x.dtype) * squared_distances(self.xi, x)

@@ -12,7 +12,8 @@ fixed point, and what one update makes of every ``x`` within ``eps`` of it if ``
 eps``, ``M`` the largest norm (since ``(xi_i - xi_j).x >= Delta_i - 2 M eps``). Softmax, ``alpha = 1``, never is
 exact.
 
-With a norm bias the scores are ``beta (xi_i.x - |xi_i|^2/2)``, and ``Delta_i = min_j |xi_i - xi_j|^2/2``.
+With a norm bias the scores are ``beta (xi_i.x - |xi_i|^2/2)``, here less ``beta |x|^2/2``, and ``Delta_i`` is
+``min_j |xi_i - xi_j|^2/2``.
 """
 
 from functools import partial
@@ -26,6 +27,7 @@ from .._types import Time
 from .._validate import floats, require_patterns, require_positive, require_state
 from ..kernels import entmax, entmax_value, require_order
 from ._base import AbstractEnergy
+from ._distances import squared_distances
 
 
 class FenchelYoung(AbstractEnergy):
@@ -50,7 +52,8 @@ class FenchelYoung(AbstractEnergy):
 
     def __call__(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """``|x|^2/2 - Omega*(beta xi x)/beta``."""
-        return 0.5 * (x @ x) - entmax_value(self._scores(x), self.alpha.astype(x.dtype)) / self.beta.astype(x.dtype)
+        value = entmax_value(self._scores(x), self.alpha.astype(x.dtype)) / self.beta.astype(x.dtype)
+        return -value if self.norm_bias else 0.5 * (x @ x) - value
 
     def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """``|x|^2``, the scores of the patterns that carry weight, term by term, and the entropy."""
@@ -82,7 +85,5 @@ class FenchelYoung(AbstractEnergy):
 
     def _scores(self, x: Float[Array, " D"]) -> Float[Array, " N"]:
         require_state(x, "xi", self.xi)
-        overlaps = self.xi @ x
-        if self.norm_bias:
-            overlaps = overlaps - 0.5 * jnp.sum(self.xi * self.xi, axis=1)
-        return self.beta.astype(x.dtype) * overlaps
+        scores = -0.5 * squared_distances(self.xi, x) if self.norm_bias else self.xi @ x
+        return self.beta.astype(x.dtype) * scores

@@ -27,6 +27,7 @@ from .._errors import InputError
 from .._types import Time
 from .._validate import floats, require_finite, require_patterns, require_positive, require_state
 from ._base import AbstractEnergy
+from ._distances import squared_distances
 
 
 SIMILARITIES = ("dot", "cosine", "euclidean", "manhattan")
@@ -106,13 +107,12 @@ class UniversalHopfield(AbstractEnergy):
         require_state(x, "xi", self.xi)
         if self.similarity == "manhattan":
             return -jnp.sum(jnp.abs(self.xi - x[None]), axis=1)
+        if self.similarity == "euclidean":
+            return -squared_distances(self.xi, x)
         overlaps = self.xi @ x
         if self.similarity == "dot":
             return overlaps
-        squares = jnp.sum(self.xi * self.xi, axis=1)
-        if self.similarity == "euclidean":
-            return 2 * overlaps - squares - x @ x
-        norms = jnp.sqrt(squares * (x @ x))
+        norms = jnp.sqrt(jnp.sum(self.xi * self.xi, axis=1) * (x @ x))
         return overlaps / jnp.where(norms > 0, norms, jnp.ones_like(norms))
 
     def update(self, x: Float[Array, " D"]) -> Float[Array, " M"]:

@@ -45,7 +45,7 @@ def log_likelihood(
         path: schedule and law, or a denoiser; the schedule has no say, the flow is the same in ``y`` for all.
         y: the state in canonical coordinates, shape (D,); `jax.vmap` for more.
         s: its noise level.
-        s_start: noise level at which the flow starts: well above the standard deviation of the data.
+        s_start: noise level at which the flow starts: well above the standard deviation of the data, else NaN.
         trace: "exact", or "hutchinson" for random probes.
         probes: number of probes.
         key: JAX key of the probes, needed for them.

@@ -28,6 +28,10 @@ from ..diffusion import AbstractLaw, DiffusionPath
 from ..flows import AbstractODEFlow
 
 
+UNCOVERED = 0.01
+"""Largest ``D (tr J/D)^2`` at which a denoiser may start, in nats of doubt about its first density."""
+
+
 class Track(NamedTuple):
     """``y`` (D,), the free energy ``V`` and its standard error, 0 where the trace is exact."""
 
@@ -70,7 +74,8 @@ class Tracked(AbstractODEFlow):
 
         With a law ``a`` is exact there. A denoiser has to begin where the noise covers the data, and ``a`` is that of
         the Gaussian whose posterior mean has its ``u = y - m`` and ``J = dm/dy``, ``u.(1 - J)^-1 u/(2 s^2) - log
-        det(1 - J)/2``, to first order in ``J - r``, ``r = tr J/D``: wrong by ``O(D (variance/s^2)^2)``.
+        det(1 - J)/2``, to first order in ``J - r``, ``r = tr J/D``: wrong by ``O(D (variance/s^2)^2)``. Where ``D r^2``
+        is above 0.01 the noise does not cover the data, and ``a`` is NaN.
         """
         point = self.path.locate("lam", lam, y)
         if isinstance(self.path.law, AbstractLaw):
@@ -80,7 +85,9 @@ class Tracked(AbstractODEFlow):
         mean, bent = jax.jvp(lambda at: self._mean(lam, at), (y,), (y - self._mean(lam, y),))
         u = y - mean
         square = u @ u + (u @ bent - r * (u @ u)) / (1 - r)
-        return jnp.concatenate([y, 0.5 * point.kappa * square / (1 - r) - 0.5 * y.shape[0] * jnp.log1p(-r)])
+        action = 0.5 * point.kappa * square / (1 - r) - 0.5 * y.shape[0] * jnp.log1p(-r)
+        covered = y.shape[0] * jnp.square(jnp.mean(r)) <= UNCOVERED
+        return jnp.concatenate([y, jnp.where(covered, action, jnp.nan)])
 
     def read(self, lam: Time, x: Float[Array, " n"]) -> Track:
         """``y``, ``V`` and its standard error in a state at ``lam``."""
