@@ -225,6 +225,7 @@ def test_too_few_paths_leave_it_undecided():
     assert "undecided; 10 of 10 steps stay open" in verdict.reason
 
 
+@pytest.mark.long
 def test_adaptive_steps_are_tested_in_aggregate():
     tree = {"stepsize_controller": dfx.PIDController(rtol=1e-2, atol=1e-2), "solver": dfx.SPaRK()}
     flow = dm.ReverseSDE(path(), 1.0)

@@ -85,6 +85,7 @@ def test_a_step_beyond_two_is_not_covered(steps):
     assert not is_covered(cell | {"steps": steps})
 
 
+@pytest.mark.long
 def test_an_audit_that_proves():
     patterns = 2.0 * np.random.default_rng(5).normal(size=(5, 3))
     chosen = AuditOptions(DataSet("five", patterns), states=4, quick=True, systems=("log_sum_exp",), prove=True)

@@ -51,6 +51,7 @@ def test_own_memory_is_a_system_of_the_command_line(monkeypatch, tmp_path, capsy
     assert [row["verdict"] for row in rows if row["solver"] == "Euler" and row["steps"] == 10] == ["broken"]
 
 
+@pytest.mark.long
 def test_own_diffusion_separates_the_energies():
     module = example("own_diffusion")
     found = module.main()
@@ -75,6 +76,7 @@ def test_own_diffusion_writes_what_the_library_writes():
     np.testing.assert_allclose(change, other(own, y) - other(lam, y), rtol=1e-11)
 
 
+@pytest.mark.long
 def test_two_schedules_break_where_their_thresholds_say(tmp_path, capsys):
     module = example("two_schedules")
     file = tmp_path / "two_schedules.svg"

@@ -26,6 +26,7 @@ def look(energy, flow, states, t0, t1):
     return verdict
 
 
+@pytest.mark.long
 def test_the_density_rises_between_two_memories():
     where = dm.DiffusionPath(dm.EDM(), dm.Empirical(PAIR))
     verdict = look(dm.DensityEnergy(where), dm.ProbabilityFlow(where), 3 * X, -1.5, 2.0)

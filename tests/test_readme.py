@@ -19,6 +19,7 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.long
 def test_the_example_prints_what_is_shown():
     (code,), (shown,) = blocks("python"), blocks("text")
     printed = io.StringIO()

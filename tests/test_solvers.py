@@ -76,6 +76,7 @@ def fitted_order(solver):
     return -np.polyfit(np.log(counts), np.log(errors), 1)[0]
 
 
+@pytest.mark.long
 def test_ddim_converges_with_first_order():
     assert abs(fitted_order(dm.DDIM()) - 1) < 0.15
     assert fitted_order(dfx.Heun()) > 1.5

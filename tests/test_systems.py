@@ -105,6 +105,7 @@ def audited(*systems, progress=lambda *_: None):
     return run_audit(AuditOptions(DATA, states=4, quick=True, systems=systems), progress)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("raiser", ["energy", "flow"])
 def test_what_a_user_raises_fails_its_rows_and_no_others(module, raiser):
     raising = "lambda *_: 1 / 0"
@@ -126,6 +127,7 @@ def test_what_a_user_raises_fails_its_rows_and_no_others(module, raiser):
     assert sorted(done) == sorted([name, "log_sum_exp", "figures"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("system", ["memory", "sde"])
 def test_failed_rows_are_the_rows_that_would_have_been(system):
     noisy = noisy_system()
@@ -267,6 +269,7 @@ def test_rates_of_small_systems_climb_to_a_region(name, monkeypatch):
     assert ("t in [0, 1]" in found.reason) is (name == "falls as time goes on")
 
 
+@pytest.mark.long
 def test_an_audit_certifies_when_it_is_asked_to(module, tmp_path):
     name = module("system = dm.System(energy, flow, np.eye(3)[:, :2], 0.0, 1.0)")
     out = tmp_path / "audit.json"

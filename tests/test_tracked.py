@@ -107,6 +107,7 @@ def test_the_likelihood_of_gaussian_data_is_exact():
 STORED = pytest.param(dm.Empirical(XI, WEIGHTS), marks=pytest.mark.long)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("law", [MIXTURE, STORED], ids=["mixture", "stored patterns"])
 def test_the_likelihood_of_a_law_is_its_density(law):
     """The density of y = xi + s eps at s = 0.4: a sum of Gaussians, in NumPy."""

@@ -69,6 +69,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(tmp_path):
     assert not same_bits(other.denoiser, whole.denoiser)
 
 
+@pytest.mark.long
 def test_training_learns_what_there_is_to_learn():
     """Two patterns on a line: the loss comes near that of their posterior mean, the least that there is."""
     xi = np.asarray([[1.0], [-1.0]])
