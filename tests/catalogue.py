@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import lineax as lx
 import numpy as np
+import pytest
 
 import dynamem as dm
 from dynamem.diffusion import Point
@@ -346,3 +347,13 @@ def leaves(base, package="dynamem"):
 def missing(base, builders, package="dynamem"):
     """Leaves of `base` that no builder makes."""
     return leaves(base, package) - {type(build()).__qualname__ for build in builders}
+
+
+def some_long(table):
+    """Names for `pytest.mark.parametrize`: the first entry of each class, and further ones with the long tests."""
+    seen, names = set(), []
+    for name in table:
+        kind = name.partition("[")[0]
+        names.append(pytest.param(name, marks=pytest.mark.long) if kind in seen else name)
+        seen.add(kind)
+    return names

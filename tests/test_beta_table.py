@@ -84,7 +84,7 @@ WRONG = {
     "indices=10: the table has entries from 0 to 9": lambda: dm.BetaTable.linear(10).levels(jnp.asarray([9, 10])),
     "indices=-1: the table has entries from 0 to 9": lambda: dm.BetaTable.linear(10).times(jnp.asarray([-1])),
     "steps=1: a table": lambda: dm.BetaTable.linear(1),
-    "steps=0, count=10: take between 1 and 10": lambda: dm.index_grid(10, 0),
+    "steps=0, count=10: take a whole number between 1 and 10": lambda: dm.index_grid(10, 0),
     "steps=11, count=10": lambda: dm.index_grid(10, 11),
     "spacing='even': choose 'leading', 'trailing' or 'linspace'": lambda: dm.index_grid(10, 2, "even"),
     "sigma_max=1.0, sigma_min=2.0": lambda: dm.geometric_grid(1.0, 2.0, 5),

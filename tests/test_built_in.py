@@ -19,7 +19,7 @@ def test_names_and_builders_agree():
     assert set(system_names()) - set(system_names(quick=True)) == set(MEMORIES) - set(QUICK)
 
 
-@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("count", [5, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", [name for name in BUILDERS if name != LEARNED])
 def test_a_memory_starts_from_finite_states_and_descends(name, count):
     system = memory(name, PATTERNS[:count], 4, jr.key(0))

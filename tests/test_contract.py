@@ -16,7 +16,20 @@ from dynamem.diffusion import Point
 from dynamem.lyapunov import dynamics_of, laplacian
 from dynamem.lyapunov._trajectory import controlled
 from tests import catalogue
-from tests.catalogue import BLIND, DENOISERS, ENERGIES, FLOWS, LAWS, LEAF_SCHEDULES, SOLVERS, TABLES, WEIGHTS, XI, X
+from tests.catalogue import (
+    BLIND,
+    DENOISERS,
+    ENERGIES,
+    FLOWS,
+    LAWS,
+    LEAF_SCHEDULES,
+    SOLVERS,
+    TABLES,
+    WEIGHTS,
+    XI,
+    X,
+    some_long,
+)
 from tests.sampler_reference import STEPS, Waves, walk
 
 
@@ -69,7 +82,7 @@ def values(energy, ts, xs):
     return jax.vmap(energy)(ts, xs)
 
 
-@pytest.mark.parametrize("name", ENERGIES)
+@pytest.mark.parametrize("name", some_long(ENERGIES))
 def test_energy(name):
     build, time = ENERGIES[name]
     energy, t, v = build(), jnp.asarray(time), jnp.asarray([0.3, -1.0, 0.5])
@@ -211,7 +224,7 @@ def places(t, shift=0.0):
     return xs, jnp.repeat(jnp.asarray([1 - t, 1.0, 0.0]), 4), jnp.repeat(jnp.asarray([t, t / (1 - t), 1.0]), 4)
 
 
-@pytest.mark.parametrize("name", DENOISERS)
+@pytest.mark.parametrize("name", some_long(DENOISERS))
 def test_denoiser(name):
     denoiser, v, t = DENOISERS[name](), jnp.asarray([0.3, -1.0, 0.5]), 0.4
     xs, scales, noises = places(t)
@@ -281,7 +294,7 @@ def drifts(flow, t, xs):
     return jax.vmap(lambda x: jax.jvp(lambda z: flow.drift(t, z, None), (x,), (jnp.ones(3),)))(xs)
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("name", some_long(FLOWS))
 def test_flow(name):
     build, span = FLOWS[name]
     flow, span = build(), tuple(jnp.asarray(t) for t in span)

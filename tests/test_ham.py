@@ -267,6 +267,18 @@ def _asymmetric(ham):
     return dfx.ODETerm(drift)
 
 
+def _uneven(ham):
+    """Units that a softmax couples, one of them slower: `LagrangianFlow` refuses it."""
+    tau = jnp.asarray([1.0, 40.0, 1.0])
+    with pytest.raises(ValueError, match="coupled units need the same"):
+        dm.LagrangianFlow(ham, tau)
+
+    def drift(t, x, args):
+        return -ham.dual_gradient(t, x) / tau
+
+    return dfx.ODETerm(drift)
+
+
 def _valley(x):
     return 0.5 * (x @ x) - 1.2 * x[0] ** 2
 
@@ -279,7 +291,7 @@ def _twins():
         "non-convex Lagrangian": (hollow, dm.LagrangianFlow(hollow), STATES),
         "negative gain": (negative, dm.LagrangianFlow(negative), TOKENS),
         "asymmetric synapse": (two_layers(), _asymmetric(two_layers()), STATES),
-        "time constants within a softmax": (normed, dm.LagrangianFlow(normed, jnp.asarray([1.0, 40.0, 1.0])), 2 * X),
+        "time constants within a softmax": (normed, _uneven(normed), 2 * X),
     }
 
 
