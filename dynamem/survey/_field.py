@@ -63,17 +63,22 @@ class Asymmetry(eqx.Module):
 
 
 class Residual(eqx.Module):
-    """``(t, x) -> (|F + M grad E|, |F|)``: zero first where the field is the descent of the energy."""
+    """``(t, x) -> (|F + M grad E|, |F|)``: zero first where the field is the descent of the energy.
+
+    A flow that names its mobility may also move where no energy sees it (softmax's inputs, all by the same amount):
+    then it is the rates, ``|grad E.F + grad E.M grad E|`` and ``|grad E.F|``, that are compared.
+    """
 
     flow: AbstractFlow
     energy: EnergyFn
 
     def __call__(self, t: Scalar, x: Float[Array, " D"]) -> tuple[Scalar, Scalar]:
-        """Both norms."""
+        """Both sizes."""
         slope, drift = jax.grad(self.energy, argnums=1)(t, x), self.flow.drift(t, x, None)
         mobility = self.flow.mobility(t, x)
-        moved = slope if mobility is None else mobility.mv(slope)
-        return jnp.linalg.norm(drift + moved), jnp.linalg.norm(drift)
+        if mobility is None:
+            return jnp.linalg.norm(drift + slope), jnp.linalg.norm(drift)
+        return jnp.abs(slope @ (drift + mobility.mv(slope))), jnp.abs(slope @ drift)
 
 
 class EulerRise(eqx.Module):
@@ -97,7 +102,7 @@ def asymmetry(flow: AbstractFlow, ts: np.ndarray, xs: np.ndarray, key: Array, pr
 
 
 def residual(flow: AbstractFlow, energy: EnergyFn, ts: np.ndarray, xs: np.ndarray) -> float:
-    """``|F + M grad E|/|F|`` over all points together; NaN stays."""
+    """`Residual` over all points together, as a part of the whole; NaN stays."""
     left, whole = along(Residual(flow, energy), ts, xs)
     return 0.0 if np.all(whole == 0) else float(np.linalg.norm(left) / np.linalg.norm(whole))
 

@@ -77,7 +77,7 @@ def parametrised(bench: Bench) -> Cell:
     if column.noisy:
         return Cell(f"an energy for the drift (|J-J^T|/|J| = {number(found)}), and noise", "partly", evidence)
     if left <= SAME:
-        return Cell(f"an energy: |F + M grad E|/|F| = {number(left)}", "yes", evidence)
+        return Cell(f"an energy: F = -M grad E to {number(left)}", "yes", evidence)
     return Cell(f"the field is not the descent of E: residual {number(left)}", "no", evidence)
 
 
@@ -210,7 +210,7 @@ def _counts(verdict: Verdict) -> str:
 
 
 ROWS: tuple[tuple[str, str, Callable[[Bench], Cell]], ...] = (
-    ("parametrises", "is the field the descent of an energy: its residual, and the asymmetry of its Jacobian",
+    ("parametrises", "is the field F the descent -M grad E of an energy: what is left; asymmetry of the Jacobian",
      parametrised),
     ("continuous update", "the equation, and the energy at one state at both ends of the time", continuous),
     ("discrete update", "the largest explicit Euler step that raises the energy at no state of the runs", discrete),
