@@ -85,8 +85,8 @@ def test_ruff_allows_printing_only_where_it_is_the_job():
 
 
 ROOMS = [
-    *("cli", "report", "survey", "catalog", "learning", "rigour", "lyapunov", "theorems", "solvers", "flows"),
-    *("diffusion", "energies", "algebra", "programs", "kernels", "_validate", "_types", "_errors"),
+    *("cli", "report", "survey", "comparison", "catalog", "learning", "rigour", "lyapunov", "theorems", "solvers"),
+    *("flows", "diffusion", "energies", "algebra", "programs", "kernels", "_validate", "_types", "_errors"),
 ]
 BAD_IMPORTS = {
     "an import that points up": ("kernels", "from dynamem import flows", "Imports point down"),

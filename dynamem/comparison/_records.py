@@ -1,0 +1,182 @@
+"""What a comparison is asked and what it finds: plain records, so that tables, JSON and figures read the same ones."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import diffrax as dfx
+from jaxtyping import Array, Float
+
+from .._types import EnergyFn
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Dynamics to be solved, and the energies that should fall along them.
+
+    Attributes:
+        name: a short name.
+        flow: a dynamem flow or any Diffrax terms.
+        states: initial states, shape (B, D).
+        t0: start.
+        t1: end, later than ``t0``.
+        energies: ``E(t, x)`` on the flow's clock, by name.
+        exact: final states (B, D), or a function of them: ``(states, t0, t1) -> (B, D)``; None asks for a fine solve.
+        memories: patterns (N, D) that a final state may be near, None if there are none.
+        grids: what makes the times ``(t0, ..., t1)`` of n steps, by name; "uniform" is always there.
+        tags: words to choose by.
+        title: one line for people.
+    """
+
+    name: str
+    flow: Any
+    states: Float[Array, "B D"]
+    t0: float
+    t1: float
+    energies: Mapping[str, EnergyFn]
+    exact: Any = None
+    memories: Float[Array, "N D"] | None = None
+    grids: Mapping[str, Callable[[int], Float[Array, " n"]]] = dataclasses.field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    title: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A solver, and how its steps are chosen: a ladder of fixed grids, or of tolerances of an adaptive controller.
+
+    Attributes:
+        solver: any Diffrax solver, or ``"scipy:RK45"`` and the like for `scipy.integrate.solve_ivp`.
+        steps: numbers of steps of fixed grids; empty for an adaptive method.
+        grid: name of the problem's grid.
+        tolerances: relative tolerances of an adaptive method; empty for a fixed one.
+        controller: ``rtol -> controller`` of an adaptive method, `diffrax.PIDController` by default.
+        name: how it is called; the solver's class by default.
+        order: order that theory gives it (strong for an SDE), None if unknown.
+        tags: words to choose by.
+    """
+
+    solver: dfx.AbstractSolver | str
+    steps: tuple[int, ...] = ()
+    grid: str = "uniform"
+    tolerances: tuple[float, ...] = ()
+    controller: Callable[[float], dfx.AbstractStepSizeController] | None = None
+    name: str = ""
+    order: float | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Ascent:
+    """What one energy did along the runs of one row; a rise is beyond the stated rounding bound.
+
+    Attributes:
+        pairs: neighbouring steps that were compared.
+        rises: how many of them rose.
+        largest: the largest rise, 0 if none.
+        total: sum of all rises.
+        first: time of the first rise, None if none.
+        dense_rises: rises of the dense output, None where there is none.
+        dense_largest: the largest of these.
+        mean_rises: for an SDE, steps whose mean over paths rose with confidence; None for an ODE.
+    """
+
+    pairs: int
+    rises: int
+    largest: float
+    total: float
+    first: float | None
+    dense_rises: int | None = None
+    dense_largest: float | None = None
+    mean_rises: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One solve of a problem by a method with one grid or tolerance.
+
+    Attributes:
+        problem: its name.
+        method: its name.
+        grid: name of the grid, None if adaptive.
+        steps: number of fixed steps, None if adaptive.
+        tolerance: relative tolerance, None if fixed.
+        evaluations: calls of the vector field for one state, a mean over states.
+        accepted: steps taken, mean over states.
+        rejected: steps tried in vain, mean over states.
+        seconds: wall time of one warm solve of all states.
+        compile_seconds: what the first one took beyond that.
+        error: root mean square over states of ``|x - reference|/sqrt(D)`` at the end (strong error of an SDE).
+        weak_error: of the mean of ``|x|^2/D`` over paths, None for an ODE.
+        energies: what each energy did, by name.
+        recalled: fraction of states that end nearest to the memory the reference ends nearest to, None without any.
+        status: "ok" or "failed".
+        reason: why it failed, or "".
+        tags: of problem and method.
+    """
+
+    problem: str
+    method: str
+    grid: str | None
+    steps: int | None
+    tolerance: float | None
+    evaluations: float | None
+    accepted: float | None
+    rejected: float | None
+    seconds: float | None
+    compile_seconds: float | None
+    error: float | None
+    weak_error: float | None
+    energies: dict[str, Ascent]
+    recalled: float | None
+    status: str
+    reason: str
+    tags: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """A slope of log error against log step, fitted where it is straight.
+
+    Attributes:
+        problem: name.
+        method: name.
+        kind: "ode", "strong" or "weak".
+        order: the slope.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        theory: order that theory gives, None if unknown.
+        points: rows that were fitted.
+    """
+
+    problem: str
+    method: str
+    kind: str
+    order: float
+    low: float
+    high: float
+    theory: float | None
+    points: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StepLimit:
+    """Up to which step an energy is safe: found by bisection between a step that is and one that is not.
+
+    Attributes:
+        problem: name.
+        method: name.
+        energy: name.
+        safe: largest step found without a rise, of all that were tried below it.
+        unsafe: least step found with one, infinity if none was.
+        theory: bound known from theory, None if none is.
+        witness: state, time and step of a rise; None if none was found.
+    """
+
+    problem: str
+    method: str
+    energy: str
+    safe: float
+    unsafe: float
+    theory: float | None
+    witness: dict[str, Any] | None
