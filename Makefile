@@ -3,9 +3,11 @@
 
 PYTHON ?= python3
 UV ?= uv
+JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/ready
 PEERS := .venv-peers
+SPREAD = -n $(JOBS) --dist loadfile
 
 .PHONY: help setup audit test long peers lint bench constraints clean
 
@@ -18,6 +20,7 @@ help:
 	@echo "make bench        the benchmarks"
 	@echo "make constraints  pin the dependencies anew (needs uv)"
 	@echo "make clean        remove what the tools left, except the environments"
+	@echo "JOBS=4 runs the tests in four processes, and not in two"
 	@echo "PYTHON=python3.12 chooses the interpreter of a new .venv"
 
 setup: $(READY)
@@ -28,10 +31,10 @@ audit: $(READY)
 	@echo "The report is audit/report.html, its numbers are audit/audit.json."
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 long: $(READY)
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest $(SPREAD) -m long
 
 peers: $(PEERS)/ready
 	$(PEERS)/bin/python -m pytest -m peers
