@@ -15,8 +15,8 @@ from dynamem.theorems import STOPPED, collect, library, prove, prove_named
 
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = [f"A{k}" for k in range(1, 11)] + [f"D{k}" for k in range(1, 20)] + ["L1", "L2"]
-QUICK = ["A1", "A6", "D6", "D11", "D12", "D17", "D18", "L1", "L2"]
+NAMES = [f"A{k}" for k in range(1, 11)] + [f"D{k}" for k in range(1, 21)] + ["L1", "L2"]
+QUICK = ["A1", "A6", "D6", "D11", "D12", "D17", "D18", "D20", "L1", "L2"]
 LIBRARY = {one.name: one for one in collect([ROOT / "proofs"])}
 
 

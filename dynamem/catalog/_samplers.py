@@ -34,13 +34,11 @@ FACTS = {
         "without churn V never rises for rho >= 0.2071 (D13)",
         "it can for rho = 0.195, and with churn V + D s^2/2 can rise in mean",
     ),
-    "DPMSolver2M": Fact(
-        "DPM-Solver++(2M), multistep", "", "V can rise for rho = 0.25 to 0.33; none found for rho > 1/3"
-    ),
+    "DPMSolver2M": Fact("DPM-Solver++(2M), multistep", "", "V can rise at every rho < 1/3 (D20); none found above"),
     "ExponentialAB": Fact(
         "exponential Adams-Bashforth, DEIS",
         "",
-        "V can rise for rho = 0.36 at order 2, 0.7 at 3, 0.9 at 4; none found for rho > 1/e at order 2, 0.8 at 3",
+        "V can rise at order 2 for every rho < 1/e (D20), at 3 for 0.7, at 4 for 0.9; none found above 1/e and 0.8",
     ),
     "DDPM": Fact("DDPM's ancestral sampling", "V + D s^2/2 never rises in mean (D14)", "V and its sum can along paths"),
     "EulerAncestral": Fact(

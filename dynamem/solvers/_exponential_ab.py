@@ -5,7 +5,8 @@ r"""Exponential Adams-Bashforth on the clock ``lam``: DEIS (Zhang & Chen 2023, a
     y+ = rho y + int_0^h e^-(h-u) P(u) du,     rho = e^-h,
 
 whose moments ``I_n = int_0^h e^-(h-u) u^n du`` follow from ``I_0 = 1 - rho``, ``I_n = h^n - n I_{n-1}``. The first
-steps have fewer denoisers; order 1 is DDIM. Orders from 2 on are known to raise the free energy; see `dynamem list`.
+steps have fewer denoisers; order 1 is DDIM. On uniform grids order 2 can raise the free energy at every ``rho < 1/e``
+(D20), higher orders beyond; see `dynamem list`.
 """
 
 from typing import Any
