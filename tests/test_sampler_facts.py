@@ -14,6 +14,7 @@ import pytest
 
 import dynamem as dm
 from dynamem.catalog._samplers import FACTS
+from dynamem.comparison import COUNTEREXAMPLES, course_of
 from tests import catalogue
 
 
@@ -87,30 +88,22 @@ def long(*values):
     return pytest.param(*values, marks=pytest.mark.long)
 
 
-# solver, counterexample (w, y, s, rho), steps, and the least ratio from which none was found (or is, by D13)
-RISES = {
-    "DPMSolver2M": (dm.DPMSolver2M(), (0.5, 0.5001, 0.101, 0.25), 3, 0.335),
-    "DPMSolver2M, 0.3": (dm.DPMSolver2M(), (0.03, 0.539, 0.107, 0.3), 3, 0.335),
-    "DPMSolver2M, 0.33": (dm.DPMSolver2M(), (0.0006, 0.50478, 0.0254, 0.33), 3, 0.335),
-    "ExponentialAB 2": (dm.ExponentialAB(2), (0.5, 0.4999, 0.1063, 0.25), 3, 0.37),
-    "ExponentialAB 2, 0.36": (dm.ExponentialAB(2), (0.0021, 0.50479, 0.0279, 0.36), 3, 0.37),
-    "ExponentialAB 3": (dm.ExponentialAB(3), (0.439, 0.5002, 0.0286, 0.7), 4, 0.8),
-    "ExponentialAB 4": (dm.ExponentialAB(4), (0.5, 0.4999, 0.0581, 0.9), 4, None),
-    "EDMHeun": (dm.EDMHeun(), (0.5, 0.4999, 0.0874, 0.195), 3, 0.2072),
-    "DPMSolver2S": (dm.DPMSolver2S(0.05), (0.5, 0.51, 0.1, 0.14), 3, None),
-}
+SLOW = ("Adams-Bashforth 3", "Adams-Bashforth 4", "DPM-Solver++(2S), r = 0.05")
 
 
 @pytest.mark.parametrize(
-    "name", [long(name) if name in ("ExponentialAB 3", "ExponentialAB 4", "DPMSolver2S") else name for name in RISES]
+    "example",
+    [long(one) if one.name in SLOW else one for one in COUNTEREXAMPLES],
+    ids=lambda one: f"{one.name}, {one.ratio}",
 )
-def test_a_step_that_raises_the_free_energy(name):
-    solver, case, steps, least = RISES[name]
+def test_a_step_that_raises_the_free_energy(example):
+    case, least = (example.weight, example.start, example.noise, example.ratio), example.none_from
     cases = [case] * 400 if least is None else [case, *drawn(least, 399)]
-    found = changes(solver, cases, steps=steps)
+    found = changes(example.solver, cases, steps=example.steps)
     assert found[0].max() > 1e-4, found[0]
     if least:
         assert found[1:].max() < 1e-7
+    assert course_of(example).rises().max() == pytest.approx(found[0].max(), rel=1e-6)
 
 
 @pytest.mark.long

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ._subject import Subject as Subject
     from ._subject import subject as subject
     from ._system import System as System
+    from ._system import imported as imported
     from ._system import load_system as load_system
 
 _MODULES = {
@@ -43,6 +44,7 @@ _MODULES = {
     "Subject": "_subject",
     "System": "_system",
     "corruption_of": "_recall",
+    "imported": "_system",
     "load_system": "_system",
     "memory": "_memories",
     "overlap": "_recall",

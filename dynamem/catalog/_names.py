@@ -42,6 +42,16 @@ SOLVERS = {
     "EulerMaruyama": "in the schedule's time t, 10 and 50 steps",
 } | {name: fact.line for name, fact in FACTS.items()}
 STEPS = (10, 50)
+PROBLEMS = {
+    "memory": "retrieval in a modern Hopfield network: gradient flow of the log-sum-exp energy on the patterns",
+    "memory_stiff": "a stiff gradient flow",
+    "flow_digits": "the probability flow of the patterns, from noise to data",
+    "flow_mixture": "the probability flow of a mixture of Gaussians",
+    "reverse_sde": "the reverse SDE of a mixture of Gaussians",
+    "linear": "a linear system with an exact solution",
+    "geometric": "geometric Brownian motion",
+}
+"""What `dynamem compare` runs."""
 
 
 def system_names(*, quick: bool = False, digits: bool = True) -> list[str]:

@@ -75,6 +75,18 @@ def load_system(name: str, tell: Callable[[str], None] = lambda _: None) -> Syst
         name: ``module:attribute``.
         tell: takes a sentence about what was done to the system.
     """
+    found = imported(name)
+    if not isinstance(found, System):
+        attribute = name.partition(":")[2]
+        msg = f"system={name!r}: {attribute!r} is of type {type(found).__name__}; it must be a dynamem.System"
+        raise InputError(msg)
+    found = _in_float64(name, found, tell)
+    _require_shapes(name, found)
+    return found
+
+
+def imported(name: str) -> Any:
+    """What ``module:attribute`` names; the current folder is searched first."""
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         msg = f"system={name!r}: write module:attribute, for instance my_models:memory"
@@ -85,11 +97,6 @@ def load_system(name: str, tell: Callable[[str], None] = lambda _: None) -> Syst
             f"system={name!r}: module {module_name!r} has no attribute {attribute!r}; give the name of a dynamem.System"
         )
         raise InputError(msg)
-    if not isinstance(found, System):
-        msg = f"system={name!r}: {attribute!r} is of type {type(found).__name__}; it must be a dynamem.System"
-        raise InputError(msg)
-    found = _in_float64(name, found, tell)
-    _require_shapes(name, found)
     return found
 
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .._errors import InputError
-from . import _audit, _certify, _list, _prove, _survey, _verify
+from . import _audit, _certify, _compare, _list, _prove, _survey, _verify
 from ._messages import complain, one_line
 
 
@@ -80,6 +80,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, title="commands")
     _audit.register(commands)
+    _compare.register(commands)
     _survey.register(commands)
     _prove.register(commands)
     _certify.register(commands)

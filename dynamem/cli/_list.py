@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
         "systems (--system NAME, or module:attribute for your own)": systems,
         "energies of the audit": _names.ENERGIES,
         **PIECES,
+        "problems (dynamem compare)": _names.PROBLEMS,
         "solvers, with V the free energy and rho = s+/s the ratio of noise levels in a step": _names.SOLVERS,
     }
     say("\n".join(_group(title, names) for title, names in groups.items()) + "\n")

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import diffrax as dfx
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from .._types import EnergyFn
 
@@ -24,6 +25,7 @@ class Problem:
         exact: final states (B, D), or a function of them: ``(states, t0, t1) -> (B, D)``; None asks for a fine solve.
         memories: patterns (N, D) that a final state may be near, None if there are none.
         grids: what makes the times ``(t0, ..., t1)`` of n steps, by name; "uniform" is always there.
+        limits: largest safe steps that theory has, by the solver's class.
         tags: words to choose by.
         title: one line for people.
     """
@@ -37,6 +39,7 @@ class Problem:
     exact: Any = None
     memories: Float[Array, "N D"] | None = None
     grids: Mapping[str, Callable[[int], Float[Array, " n"]]] = dataclasses.field(default_factory=dict)
+    limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
     tags: tuple[str, ...] = ()
     title: str = ""
 
@@ -132,6 +135,27 @@ class Row:
     status: str
     reason: str
     tags: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """An energy along one run.
+
+    Attributes:
+        problem: its name.
+        method: its name, with the steps or the tolerance.
+        energy: its name.
+        evaluations: calls of the vector field up to each step, shape (n,).
+        values: energies, shape (n,).
+        rising: steps that rose beyond rounding, shape (n - 1,).
+    """
+
+    problem: str
+    method: str
+    energy: str
+    evaluations: Float[np.ndarray, " n"]
+    values: Float[np.ndarray, " n"]
+    rising: Bool[np.ndarray, " m"]
 
 
 @dataclasses.dataclass(frozen=True)

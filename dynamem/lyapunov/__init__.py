@@ -24,6 +24,7 @@ from ._supermartingale import mean_test as mean_test
 from ._trajectory import Directional as Directional
 from ._trajectory import Trajectory as Trajectory
 from ._trajectory import along as along
+from ._trajectory import brownian as brownian
 from ._trajectory import controlled as controlled
 from ._trajectory import kicks as kicks
 from ._trajectory import solve as solve

@@ -31,6 +31,7 @@ class Trajectory(eqx.Module):
         dense_xs: the interpolated states, shape (B, m, D).
         result: Diffrax's own outcome of each solve, None for updates of a map.
         limit: steps that each solve was allowed, shape (B,).
+        rejected: steps tried in vain, shape (B,).
     """
 
     ts: Float[Array, "*B n"]
@@ -41,6 +42,7 @@ class Trajectory(eqx.Module):
     dense_xs: Float[Array, "*B m D"]
     result: Any = None
     limit: Int[Array, "*B"] | None = None
+    rejected: Int[Array, "*B"] | None = None
 
     def trimmed(self, multiple: int = 32) -> "Trajectory":
         """Without the columns that no row uses, their number rounded up so that few shapes are compiled."""
@@ -76,13 +78,14 @@ def levy_area(solver: Any) -> Any:
 def brownian(noise: Any, span: tuple, adaptive: bool, solver: Any, key: PRNGKeyArray) -> Any:
     """One path's Brownian motion, a component for each column of ``noise``.
 
-    It is keyed by the step's ends for fixed steps, and a virtual tree for adaptive ones.
+    It is keyed by the step's ends for fixed steps, and a virtual tree for adaptive ones, the same for all solvers.
     """
-    how = {"shape": (noise.in_size(),), "key": key, "levy_area": levy_area(solver)}
+    how, area = {"shape": (noise.in_size(),), "key": key}, levy_area(solver)
     if not adaptive:
-        return dfx.UnsafeBrownianPath(**how)
+        return dfx.UnsafeBrownianPath(**how, levy_area=area)
+    area = area if issubclass(area, dfx.AbstractSpaceTimeTimeLevyArea) else dfx.SpaceTimeLevyArea
     t0, t1 = span
-    return dfx.VirtualBrownianTree(t0, t1, tol=1e-4 * (t1 - t0), **how)
+    return dfx.VirtualBrownianTree(t0, t1, tol=1e-4 * (t1 - t0), **how, levy_area=area)
 
 
 @eqx.filter_jit
@@ -98,10 +101,14 @@ def solve(
     max_steps: int,
     dense: int = 0,
     args: Any = None,
+    shared: bool = False,
 ) -> Trajectory:
-    """Solve from every state over ``span = (t0, t1)``, keeping all steps and ``dense`` interpolated points."""
+    """Solve from every state over ``span = (t0, t1)``, keeping all steps and ``dense`` interpolated points.
+
+    ``shared`` lets fixed steps of any size see one Brownian path of a key, as adaptive ones do.
+    """
     t0, t1 = span
-    adaptive = is_adaptive(controller)
+    adaptive = shared or is_adaptive(controller)
     nodes = jnp.linspace(t0, t1, dense) if dense else None
 
     def one(x0: Float[Array, " D"], key: PRNGKeyArray | None) -> Trajectory:
@@ -126,17 +133,18 @@ def solve(
         empty = (jnp.zeros(0, x0.dtype), jnp.zeros((0, *x0.shape), x0.dtype))
         dense_ts, dense_xs = empty if nodes is None else (solution.ts[1], solution.ys[1])
         count = solution.stats["num_accepted_steps"] + 1
-        return _padded(ts, xs, count, (dense_ts, dense_xs), solution.result, jnp.asarray(max_steps))
+        rest = (solution.result, jnp.asarray(max_steps), solution.stats["num_rejected_steps"])
+        return _padded(ts, xs, count, (dense_ts, dense_xs), rest)
 
     return jax.vmap(one, in_axes=(0, None if keys is None else 0))(states, keys)
 
 
-def _padded(ts: Array, xs: Array, count: Array, dense: tuple, result: Any, limit: Array) -> Trajectory:
+def _padded(ts: Array, xs: Array, count: Array, dense: tuple, rest: tuple) -> Trajectory:
     """Repeat the last valid step into the unused slots."""
     index = jnp.minimum(jnp.arange(ts.shape[0]), count - 1)
     ts, xs = ts[index], xs[index]
     finite = jnp.all(jnp.isfinite(xs)) & jnp.all(jnp.isfinite(ts))
-    return Trajectory(ts, xs, count, dfx.is_okay(result) & finite, *dense, result, limit)
+    return Trajectory(ts, xs, count, dfx.is_okay(rest[0]) & finite, *dense, *rest)
 
 
 def along(function: Callable, ts: Any, xs: Any, *more: Any, chunk: int = CHUNK) -> Any:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from ..catalog._audit_types import Audit
 from ._bars import bars_section
 from ._blocks import Table
+from ._compare import compare_sections
 from ._curves import curves_section
 from ._images import recalls_section
 from ._matrix import matrix_section
@@ -31,10 +32,11 @@ from ._svg import style
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..comparison import Comparison, Counterexample, Course, RiseMap
     from ..rigour import RateMap
     from ..survey import SurveyTable
 
-TEMPLATE, CERTIFY, SURVEY = "template.html.j2", "certify.html.j2", "survey.html.j2"
+TEMPLATE, CERTIFY, SURVEY, COMPARE = "template.html.j2", "certify.html.j2", "survey.html.j2", "compare.html.j2"
 
 
 def write_html(audit: Audit, path: str | os.PathLike[str]) -> None:
@@ -88,6 +90,26 @@ def write_survey_html(
     settings = settings_table(environment)
     text = _render(SURVEY, title="Memories and diffusion models, property by property", table=table,
                    sections=sections, environment=settings)  # fmt: skip
+    _write(Path(path), text.encode())
+
+
+def write_compare_html(
+    found: "Comparison", maps: "Sequence[RiseMap]", exhibits: "Sequence[tuple[Counterexample, Course]]",
+    environment: Mapping[str, Any], path: str | os.PathLike[str],
+) -> None:  # fmt: skip
+    """Write a comparison of solvers as a page.
+
+    Args:
+        found: rows, orders, limits and curves.
+        maps: where samplers raise the free energy.
+        exhibits: counterexamples with their runs.
+        environment: settings and versions.
+        path: the file; an old one is replaced only once the new one is complete.
+    """
+    with style():
+        sections = compare_sections(found, maps, exhibits)
+    text = _render(COMPARE, title="Solvers and schedules, by what they do to an energy", errors=found.errors,
+                   sections=sections, environment=settings_table(environment))  # fmt: skip
     _write(Path(path), text.encode())
 
 

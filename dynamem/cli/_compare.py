@@ -1,0 +1,187 @@
+"""`dynamem compare`: which solver and which steps keep the energies falling, and at what cost."""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .._errors import InputError
+from ._arguments import check_seed, data_options, output_options, seed_option
+from ._expect import exit_code
+
+
+SCHEMA = "dynamem.compare/1"
+STATES = 16
+
+DESCRIPTION = """\
+Solve problems with many solvers, on ladders of steps and of tolerances, and measure for each: calls of the vector
+field, error, order, time, whether the energies that should fall ever rose, and up to which step they do not."""
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "compare",
+        help="which solver and which steps keep the energies falling, and at what cost",
+        description=DESCRIPTION,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("problems", metavar="PROBLEM", nargs="*", help="names from `dynamem list`, or module:attribute "
+                        "for a dynamem.Problem or dynamem.System of your own (default: all built-in ones)")  # fmt: skip
+    data_options(parser)
+    what = parser.add_argument_group("what to run")
+    what.add_argument("--solver", metavar="NAME", nargs="+", action="extend", default=[],
+                      help="only methods whose name contains one of these")  # fmt: skip
+    what.add_argument("--tag", metavar="TAG", nargs="+", action="extend", default=[],
+                      help="only methods with one of these tags: explicit, implicit, sampler, stable")  # fmt: skip
+    what.add_argument("--steps", metavar="N", type=int, nargs="+",
+                      help="numbers of fixed steps, in place of each method's own")  # fmt: skip
+    what.add_argument("--states", metavar="B", type=int, default=STATES, help=f"runs of a problem (default: {STATES})")
+    seed_option(what)
+    output = output_options(
+        parser, "write all measurements for machines", "write a page with figures, tables and counterexamples"
+    )
+    output.add_argument("--expect", choices=("holds",), help="exit 4 if a run failed, 1 if an energy rose")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; everything that can be refused is refused before the computation starts."""
+    from ..catalog._names import PROBLEMS
+    from ._collector import still
+    from ._data import load, require_states
+    from ._messages import note, say
+    from ._output import check_all
+    from ._systems import check_names
+
+    check_seed(args.seed)
+    check_names(args.problems, list(PROBLEMS))
+    if args.steps is not None and min(args.steps) < 1:
+        msg = f"steps={min(args.steps)} is below 1; give numbers of fixed steps, for instance 8 16 32"
+        raise InputError(msg)
+    data = load(args.data, args.weights, standardise=args.standardise)
+    require_states(args.states, data.patterns.shape[1], args.problems)
+    paths = check_all({"json": args.json, "html": args.html}, {"data": args.data, "weights": args.weights})
+    with still():
+        found, environment = _compute(args, list(dict.fromkeys(args.problems)) or list(PROBLEMS), data)
+    for text in found.errors:
+        note(text)
+    say(compare_text(found))
+    _deliver(found, environment, paths)
+    return exit_code(map(verdict_of, found.rows), args.expect)
+
+
+def verdict_of(row: Any) -> str:
+    """``failed``, ``broken`` if an energy rose in a step (for an SDE: in mean), or ``holds``."""
+    if row.status != "ok":
+        return "failed"
+    rises = (one.rises if one.mean_rises is None else one.mean_rises for one in row.energies.values())
+    return "broken" if any(rises) else "holds"
+
+
+def _compute(args: argparse.Namespace, names: Sequence[str], data: Any) -> tuple[Any, dict[str, Any]]:
+    from ._cache import prepare_jax
+    from ._messages import note
+    from ._progress import progress
+
+    for text in (*data.notes, *prepare_jax(raising=True)):
+        note(text)
+    from .. import catalog, comparison
+    from ..catalog._audit import environment
+
+    patterns = catalog.DataSet(
+        name=data.name, patterns=data.patterns, image_shape=data.image_shape, weights=data.weights
+    )
+    problems = comparison.problems(names, patterns, states=args.states, seed=args.seed)
+    options = catalog.AuditOptions(data=patterns, states=args.states, seed=args.seed)
+    asked = [(problem, _chosen(args, comparison.methods_for(problem))) for problem in problems]
+    if not any(methods for _, methods in asked):
+        msg = f"solver={args.solver!r}, tag={args.tag!r}: no method of these problems; `dynamem compare` names them all"
+        raise InputError(msg)
+    with progress(verbose=args.verbose) as report:
+        found = comparison.compare_all(asked, seed=args.seed, progress=report)
+    return found, environment(options)
+
+
+def _chosen(args: argparse.Namespace, methods: Sequence[Any]) -> list[Any]:
+    """Those asked for, with the steps asked for."""
+    words = [word.lower() for word in args.solver]
+    kept = [
+        one
+        for one in methods
+        if (not words or any(word in one.name.lower() for word in words))
+        and (not args.tag or set(args.tag) & set(one.tags))
+    ]
+    if args.steps is None:
+        return kept
+    steps = tuple(sorted(set(args.steps)))
+    return [dataclasses.replace(one, steps=steps) if one.steps else one for one in kept]
+
+
+def compare_text(found: Any) -> str:
+    """The tables for people, at most `WIDTH` columns: a line a method, with its most exact run."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from ._table import page_of
+
+    orders = {(one.problem, one.method): one for one in found.orders}
+    limits = {(one.problem, one.method): one for one in found.limits}
+    parts: list[Any] = []
+    for problem in dict.fromkeys(row.problem for row in found.rows):
+        rows = [row for row in found.rows if row.problem == problem]
+        energy = next((name for row in rows for name in row.energies), "")
+        grid = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
+        for name in ("method", "calls", "error", "order", f"{energy} rises", "largest", "safe step"):
+            grid.add_column(name, justify="left" if name == "method" else "right", no_wrap=name != "method")
+        for method in dict.fromkeys(row.method for row in rows):
+            key = (problem, method)
+            mine = [row for row in rows if row.method == method]
+            grid.add_row(*map(Text, _line(method, mine, energy, orders.get(key), limits.get(key))))
+        parts += [Text(problem, style="bold"), grid, ""]
+    failed = sum(row.status != "ok" for row in found.rows)
+    told = "calls and error are of the most exact run of a method, rises of all its runs"
+    parts.append(Text(f"{len(found.rows)} runs, {failed} failed; {told}"))
+    return page_of(parts)
+
+
+def _line(method: str, rows: Sequence[Any], energy: str, order: Any, limit: Any) -> tuple[str, ...]:
+    good = [row for row in rows if row.error is not None]
+    if not good:
+        return method, "", "failed", "", "", "", ""
+    best = min(good, key=lambda row: row.error)
+    told = [row.energies[energy] for row in rows if energy in row.energies]
+    pairs, rises = sum(one.pairs for one in told), sum(one.rises for one in told)
+    return (
+        method,
+        "" if best.evaluations is None else f"{best.evaluations:.0f}",
+        f"{best.error:.1e}",
+        "" if order is None else f"{order.order:.2f}",
+        f"{rises}/{pairs}",
+        f"{max((one.largest for one in told), default=0.0):.1e}" if rises else "",
+        "" if limit is None else f"{limit.safe:.4g}",
+    )
+
+
+def document(found: Any, environment: dict[str, Any]) -> dict[str, Any]:
+    """The JSON document: the records as they are."""
+    from ._json import plain
+
+    kinds = ("rows", "orders", "limits", "curves")
+    parts = {name: list(map(dataclasses.asdict, getattr(found, name))) for name in kinds}
+    return plain({"schema": SCHEMA, "environment": environment, **parts, "errors": found.errors})
+
+
+def _deliver(found: Any, environment: dict[str, Any], paths: dict[str, Path]) -> None:
+    from ._output import staged
+
+    if "json" in paths:
+        with staged("json", paths["json"]) as draft:
+            draft.write_text(json.dumps(document(found, environment), allow_nan=False) + "\n", encoding="utf-8")
+    if "html" in paths:
+        from ..comparison import gallery, rise_maps
+        from ..report import write_compare_html
+
+        write_compare_html(found, rise_maps(), gallery(), environment, paths["html"])

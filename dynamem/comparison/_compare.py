@@ -1,0 +1,245 @@
+"""`compare`: problems times methods times steps, each solved, timed, and asked whether its energies rose."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._errors import DynamemError, InputError
+from ..catalog import System
+from ..lyapunov import Directional, Rises, along, mean_test, rises_of
+from ._limits import limit_of
+from ._orders import orders_of
+from ._records import Ascent, Curve, Method, Order, Problem, Row, StepLimit
+from ._solving import Asked, Solved, asked, reference, solved
+
+
+SHOWN = 6
+"""Methods of a problem whose energy is kept along a run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        rows: one for each problem, method, and number of steps or tolerance.
+        orders: fitted orders of fixed ladders.
+        limits: largest safe steps.
+        curves: energies along runs of the first state.
+        errors: what failed, a sentence each.
+    """
+
+    rows: list[Row]
+    orders: list[Order]
+    limits: list[StepLimit]
+    curves: list[Curve]
+    errors: list[str]
+
+    def merge(self, other: "Comparison") -> "Comparison":
+        """Both."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return Comparison(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    def filter(self, *, problem: str | None = None, method: str | None = None, tag: str | None = None) -> "Comparison":
+        """What is of a problem, of a method (part of its name will do), and of runs that have a tag."""
+        kept = {
+            (row.problem, row.method)
+            for row in self.rows
+            if problem in (None, row.problem) and (method or "") in row.method and (tag is None or tag in row.tags)
+        }
+        parts = (
+            [one for one in part if (one.problem, one.method) in kept] for part in (self.rows, self.orders, self.limits)
+        )
+        curves = [one for one in self.curves if any(one.problem == p and one.method.startswith(m) for p, m in kept)]
+        return Comparison(*parts, curves, self.errors)
+
+
+def compare(
+    problem: Problem | System, methods: Sequence[Method | Any], *, seed: int = 0, limits: bool = True,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Comparison:  # fmt: skip
+    """Solve a problem by each method and measure cost, error, and rises of its energies.
+
+    Arguments:
+        problem: what is solved; of a `System` the energy is called "own".
+        methods: `Method` records, or Diffrax solvers, which then run in 8 to 128 uniform steps.
+        seed: of the Brownian paths.
+        limits: whether to look for the largest safe step of each method too (ODEs).
+        progress: told ``(label, done, total)`` after each run.
+
+    Raises:
+        InputError: no method, an energy that is not a number at a state, or a problem without a reference.
+    """
+    ready = [one if isinstance(one, Method) else Method(one, steps=(8, 16, 32, 64, 128)) for one in methods]
+    return compare_all([(problem, ready)], seed=seed, limits=limits, progress=progress or (lambda *_: None))
+
+
+def compare_all(
+    questions: Iterable[tuple[Problem | System, Sequence[Method]]], *, seed: int = 0, limits: bool = True,
+    progress: Callable[[str, int, int], None],
+) -> Comparison:  # fmt: skip
+    """`compare` for several problems, each with methods of its own; one that cannot be asked is told in `errors`."""
+    questions = [(problem_of(problem), [_named(one) for one in methods]) for problem, methods in questions]
+    total = sum(len(method.steps or method.tolerances) for _, methods in questions for method in methods)
+    done, found = 0, Comparison([], [], [], [], [])
+    alone = len(questions) == 1
+    for problem, methods in questions:
+        try:
+            ask = _checked(problem, methods, seed)
+            goal = reference(ask)
+        except DynamemError as error:
+            if alone:
+                raise
+            found.errors.append(f"{problem.name}: {error}")
+            continue
+        for method in methods:
+            for steps, rtol in _ladder(method):
+                row, curve = _row(ask, method, steps, rtol, goal, found.errors)
+                found.rows.append(row)
+                found.curves.extend(curve)
+                done += 1
+                progress(f"{problem.name}: {method.name}", done, total)
+        theory = {(problem.name, method.name): method.order for method in methods}
+        found.orders.extend(orders_of((row for row in found.rows if row.problem == problem.name), theory))
+        if limits:
+            found.limits.extend(one for method in methods for one in limit_of(ask, method))
+    return dataclasses.replace(found, curves=_few(found.curves))
+
+
+def problem_of(given: Problem | System) -> Problem:
+    """A `Problem`, also from a `System`."""
+    if isinstance(given, Problem):
+        return given
+    if isinstance(given, System):
+        return Problem(
+            "system", given.flow, given.states, given.t0, given.t1, {"own": given.energy}, memories=given.memories
+        )
+    msg = f"problem={type(given).__name__}: give a dynamem.Problem or a dynamem.System"
+    raise InputError(msg)
+
+
+def _named(method: Method) -> Method:
+    if not method.steps and not method.tolerances:
+        msg = f"method={method.solver!r:.60}: give numbers of steps, or tolerances of an adaptive method"
+        raise InputError(msg)
+    kind = method.solver if isinstance(method.solver, str) else type(method.solver).__name__
+    order = getattr(method.solver, "order", None) if method.order is None else None
+    known = method.order if order is None else order(None)
+    return dataclasses.replace(method, name=method.name or kind, order=None if known is None else float(known))
+
+
+def _ladder(method: Method) -> list[tuple[int | None, float | None]]:
+    return [(n, None) for n in method.steps] or [(None, rtol) for rtol in method.tolerances]
+
+
+def _checked(problem: Problem, methods: Sequence[Method], seed: int) -> Asked:
+    """Refuse what cannot be asked, before anything runs."""
+    if not methods:
+        msg = f"methods=[]: name at least one for problem {problem.name!r}"
+        raise InputError(msg)
+    if not problem.t0 < problem.t1:
+        msg = f"t0={problem.t0!r}, t1={problem.t1!r}: need t0 < t1, as clocks run toward the memory"
+        raise InputError(msg)
+    ask = asked(problem, seed)
+    for name, energy in problem.energies.items():
+        shape = jax.eval_shape(energy, ask.span[0], ask.states[0]).shape
+        if shape != ():
+            msg = f"energy={name!r} has values of shape {shape!r} on states of shape {ask.states.shape[1:]!r}: need ()"
+            raise InputError(msg)
+    return ask
+
+
+# --------------------------------------------------------------------------------- rows
+
+
+def _row(
+    ask: Asked, method: Method, steps: int | None, rtol: float | None, goal: np.ndarray, errors: list[str]
+) -> tuple[Row, list[Curve]]:
+    """One measurement; a method that raises or ends in numbers that are not finite is a failed row."""
+    empty = Row(
+        ask.problem.name, method.name, method.grid if steps else None, steps, rtol, None, None, None, None, None, None,
+        None, {}, None, "failed", "", (*ask.problem.tags, *method.tags),
+    )  # fmt: skip
+    try:
+        done = solved(ask, method, steps, rtol)
+    except Exception as error:  # of a solver or a flow of the user's
+        if isinstance(error, InputError):
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        errors.append(f"{ask.problem.name}, {method.name}: {reason}")
+        return dataclasses.replace(empty, reason=reason), []
+    run = done.run
+    cost = {
+        "evaluations": done.evaluations, "accepted": float(np.mean(np.asarray(run.count) - 1)),
+        "rejected": float(np.mean(np.asarray(run.rejected))), "seconds": done.seconds,
+        "compile_seconds": done.compile_seconds,
+    }  # fmt: skip
+    bad = int(np.sum(~np.asarray(run.ok)))
+    if bad:
+        reason = f"{bad} of {len(np.asarray(run.ok))} runs did not end well with finite states"
+        return dataclasses.replace(empty, reason=reason, **cost), []
+    ends = np.asarray(run.xs)[:, -1]
+    rises = {name: rises_of(energy, run.ts, run.xs, run.count) for name, energy in ask.problem.energies.items()}
+    energies = {name: _ascent(ask, name, one, done) for name, one in rises.items()}
+    error = float(np.sqrt(np.mean((ends - goal) ** 2)))
+    weak = None if ask.keys is None else float(np.abs(np.mean(ends**2) - np.mean(goal**2)))
+    row = dataclasses.replace(
+        empty, error=error, weak_error=weak, energies=energies, recalled=_recalled(ask.problem, ends, goal),
+        status="ok", **cost,
+    )  # fmt: skip
+    return row, _curve(row, method, rises, done)
+
+
+def _ascent(ask: Asked, name: str, rises: Rises, done: Solved) -> Ascent:
+    energy, run = ask.problem.energies[name], done.run
+    rising, change = rises.rising, rises.change
+    first = float(np.asarray(run.ts)[:, 1:][rising].min()) if rising.any() else None
+    up = change[rising]
+    found = Ascent(int(rises.valid.sum()), int(rising.sum()), float(up.max(initial=0.0)), float(up.sum()), first)
+    if ask.keys is not None:
+        kick = along(Directional(energy), run.ts[:, :-1], run.xs[:, :-1], done.noise) * rises.valid
+        used = rises.valid.any(axis=0)
+        test = mean_test(change[:, used], kick[:, used], (rises.bound * rises.valid)[:, used])
+        return dataclasses.replace(found, mean_rises=int(test.rising.sum()))
+    if not run.dense_ts.shape[1]:
+        return found
+    every = np.full(len(run.dense_ts), run.dense_ts.shape[1])
+    between = rises_of(energy, run.dense_ts, run.dense_xs, every)
+    largest = float(between.change[between.rising].max(initial=0.0))
+    return dataclasses.replace(found, dense_rises=int(between.rising.sum()), dense_largest=largest)
+
+
+def _recalled(problem: Problem, ends: np.ndarray, goal: np.ndarray) -> float | None:
+    """Fraction of states that end nearest to the memory that the reference ends nearest to."""
+    if problem.memories is None:
+        return None
+    xi = np.asarray(problem.memories)
+    near = [np.argmin((xi**2).sum(1) - 2 * states @ xi.T, axis=1) for states in (ends, goal)]
+    return float(np.mean(near[0] == near[1]))
+
+
+def _curve(row: Row, method: Method, rises: dict[str, Rises], done: Solved) -> list[Curve]:
+    """The first energy along the first state's run."""
+    if not rises:
+        return []
+    name, one = next(iter(rises.items()))
+    count = int(np.asarray(done.run.count)[0])
+    told = f"{row.method} {row.steps}" if row.steps else f"{row.method} {row.tolerance:g}"
+    calls = np.linspace(0.0, float(row.evaluations or 0), count)
+    return [Curve(row.problem, told, name, calls, one.values[0, :count], one.rising[0, : count - 1])]
+
+
+def _few(curves: list[Curve]) -> list[Curve]:
+    """Of each problem a few: those that rise first, and of each method its coarsest run."""
+    kept: list[Curve] = []
+    for problem in dict.fromkeys(one.problem for one in curves):
+        coarse: dict[str, Curve] = {}
+        for one in curves:
+            if one.problem == problem:
+                coarse.setdefault(one.method.rpartition(" ")[0], one)
+        order = sorted(coarse.values(), key=lambda one: not one.rising.any())
+        kept.extend(order[:SHOWN])
+    return kept

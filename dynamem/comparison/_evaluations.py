@@ -1,0 +1,108 @@
+"""How often a solver calls the vector field: known for explicit solvers and samplers, counted for others."""
+
+from typing import Any
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from .._types import Time
+from ..flows import AbstractFlow
+from ..lyapunov import Trajectory, dynamics_of, solve
+from ..solvers import DDIM, DDPM, DPMSolver2M, DPMSolver2S, DPMSolverSDE, EDMHeun, EulerAncestral, ExponentialAB
+
+
+PER_STEP: dict[type, int] = {
+    dfx.Euler: 1, DDIM: 1, DDPM: 1, DPMSolver2M: 1, DPMSolver2S: 2, DPMSolverSDE: 1, EDMHeun: 2, EulerAncestral: 1,
+    ExponentialAB: 1,
+}  # fmt: skip
+COUNTED = 2
+"""States of a counted run."""
+
+
+class Counter:
+    """Counts calls on the host."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def up(self, *_: Any) -> None:
+        """One more."""
+        self.calls += 1
+
+
+class Counted(AbstractFlow):
+    """A flow whose drift tells a counter of each call, on the host, also within loops of an implicit solver."""
+
+    flow: AbstractFlow
+    counter: Counter = eqx.field(static=True)
+
+    def drift(self, t: Time, x: Float[Array, " D"], args: PyTree) -> Float[Array, " D"]:
+        """The drift of the flow."""
+        jax.debug.callback(self.counter.up)
+        return self.flow.drift(t, x, args)
+
+    def diffusion(self, t: Time, x: Float[Array, " D"], args: PyTree) -> Any:
+        """The diffusion of the flow."""
+        return self.flow.diffusion(t, x, args)
+
+    def mobility(self, t: Time, x: Float[Array, " D"]) -> Any:
+        """The mobility of the flow."""
+        return self.flow.mobility(t, x)
+
+    def terms(self, control: Any = None) -> Any:
+        """Terms with the counted drift."""
+        drift = dfx.ODETerm(self.drift)
+        return drift if control is None else dfx.MultiTerm(drift, dfx.ControlTerm(self.diffusion, control))
+
+
+def per_step(solver: Any) -> tuple[int, int] | None:
+    """Calls before the first step and in each, None where they are not known beforehand."""
+    if type(solver) in PER_STEP:
+        return 0, PER_STEP[type(solver)]
+    if isinstance(solver, dfx.AbstractERK):
+        saved = int(solver.tableau.fsal)
+        return saved, solver.tableau.num_stages - saved
+    return None
+
+
+def evaluations_of(flow: Any, solver: Any, run: Trajectory, how: tuple, *, adaptive: bool, **kept: Any) -> float:
+    """Calls of the drift for one state, a mean over states.
+
+    Arguments:
+        flow: the dynamics.
+        solver: the solver.
+        run: the run of all states.
+        how: ``(states, span, solver, controller, dt0, keys)`` of that run.
+        adaptive: whether Diffrax chose the first step, for which it calls the drift twice.
+        kept: further arguments of the run's `solve`.
+    """
+    known = per_step(solver)
+    if known is None:
+        return counted(flow, how, **kept)
+    first, each = known
+    tried = np.asarray(run.count) - 1 + np.asarray(run.rejected)
+    return float(np.mean(first + each * tried)) + 2 * adaptive
+
+
+def counted(flow: Any, how: tuple, **kept: Any) -> float:
+    """The same, by running a few of the states with a counter."""
+    states, span, solver, controller, dt0, keys = how
+    counter, total = Counter(), 0
+    watched = Counted(dynamics_of(flow), counter)
+    for k in range(min(COUNTED, states.shape[0])):
+        before = counter.calls
+        own = None if keys is None else keys[k : k + 1]
+        done = solve(watched, states[k : k + 1], span, solver, controller, dt0, own, **kept)
+        jax.block_until_ready(done.xs)
+        jax.effects_barrier()
+        total += counter.calls - before
+    return total / min(COUNTED, states.shape[0])
+
+
+def fixed_step(span: tuple, steps: int) -> Array:
+    """``(t1 - t0)/steps`` as an array, so that a ladder of steps compiles once."""
+    return jnp.asarray((span[1] - span[0]) / steps)

@@ -1,0 +1,164 @@
+r"""The largest step that raises no energy: a scan over growing steps, then bisection.
+
+For ``x' = -L x`` and ``x^2/2`` the limit of a Runge-Kutta method is L times less than the real end of its stability
+interval, where its ``|R(-h L)|`` passes 1 (Hairer & Wanner, Solving ODEs II, IV.2). On an energy of curvature at most
+L explicit Euler is safe for ``h < 2/L`` (A8), and so on a log-sum-exp memory for ``h < 2``. With noise the statement is
+in mean: Euler-Maruyama on ``dx = -a x dt + s x dW`` keeps ``E x^2`` from rising for ``h < (2a - s^2)/a^2``.
+"""
+
+from typing import Any
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Scalar
+
+from .._errors import InputError
+from .._types import EnergyFn
+from ..lyapunov import along, dynamics_of, magnitude, rounding_bound, solve
+from ..solvers import AbstractSampler
+from ._records import Method, StepLimit
+from ._solving import Asked
+
+
+REAL_ENDS = {"Euler": 2.0, "Heun": 2.0, "Midpoint": 2.0, "Ralston": 2.0, "Bosh3": 2.5127, "Tsit5": 3.5068,
+             "Dopri5": 3.3066, "Dopri8": 5.1666}  # fmt: skip
+"""Real ends of stability intervals."""
+SCAN = 61
+NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
+
+
+class Kicked(dfx.AbstractPath):
+    """A control whose increments are z standard deviations, in every step."""
+
+    z: Float[Array, ""]
+    t0: Any = -jnp.inf
+    t1: Any = jnp.inf
+
+    def evaluate(self, t0: Scalar, t1: Scalar | None = None, left: bool = True) -> Float[Array, " 1"]:
+        """``z sqrt(t1 - t0)``, shape (1,)."""
+        del left
+        return (self.z * jnp.sqrt(t1 - t0))[None]
+
+
+class Change(eqx.Module):
+    """What an energy does over some steps: shape-(B,) changes and their rounding bounds, for any step."""
+
+    energy: EnergyFn
+    flow: Any
+    solver: dfx.AbstractSolver
+    t0: float
+    steps: int = eqx.field(static=True)
+
+    def __call__(self, states: Float[Array, "B D"], h: Float[Array, ""]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Largest change in a step, its bound, and whether the runs ended well, each of shape (B,)."""
+        t0 = jnp.asarray(self.t0, states.dtype)
+        if self.flow.diffusion(t0, states[0], None) is not None:
+            return self._mean(states, h, t0)
+        run = solve(
+            self.flow, states, (t0, t0 + self.steps * h), self.solver, dfx.ConstantStepSize(), h, None,
+            max_steps=self.steps + 2,
+        )  # fmt: skip
+        values, sizes = along(_Sized(self.energy), run.ts, run.xs)
+        bound = np.asarray(rounding_bound(jnp.asarray(sizes)))
+        excess = np.diff(values, axis=1) - bound[:, 1:] - bound[:, :-1]
+        return excess.max(axis=1), bound.max(axis=1), np.asarray(run.ok)
+
+    def _mean(self, states: Array, h: Array, t0: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """In mean over one noise, by quadrature, for one step."""
+        noise = self.flow.diffusion(t0, states[0], None)
+        if noise.in_size() != 1 or self.steps != 1:
+            msg = f"flow has {noise.in_size()} noises: a safe step in mean is computed for one noise and one step"
+            raise InputError(msg)
+        ends = _kicked_step(self.flow, self.solver, states, t0, h, jnp.asarray(NODES))
+        times = jnp.full(ends.shape[:2], t0 + h)
+        after, sizes = along(_Sized(self.energy), times, ends)
+        before, size = along(_Sized(self.energy), jnp.full(len(states), t0), states)
+        weights = NODE_WEIGHTS / NODE_WEIGHTS.sum()
+        bound = np.asarray(rounding_bound(jnp.asarray(sizes @ weights + size)))
+        return after @ weights - before - bound, bound, np.isfinite(np.asarray(ends)).all(axis=(1, 2))
+
+
+class _Sized(eqx.Module):
+    energy: EnergyFn
+
+    def __call__(self, t: Scalar, x: Float[Array, " D"]) -> tuple[Scalar, Scalar]:
+        return self.energy(t, x), magnitude(self.energy, t, x)
+
+
+@eqx.filter_jit
+def _kicked_step(flow: Any, solver: Any, states: Array, t0: Array, h: Array, nodes: Array) -> Array:
+    def one(x: Array, z: Array) -> Array:
+        terms = flow.terms(Kicked(z))
+        memory = solver.init(terms, t0, t0 + h, x, None)
+        return solver.step(terms, t0, t0 + h, x, None, memory, False)[0]
+
+    return jax.vmap(lambda x: jax.vmap(lambda z: one(x, z))(nodes))(states)
+
+
+def largest_safe_step(
+    energy: EnergyFn, flow: Any, solver: dfx.AbstractSolver, states: Float[Array, "B D"], *, t0: float = 0.0,
+    low: float = 1e-3, high: float = 1e3, steps: int = 1, theory: float | None = None, relative: float = 1e-5,
+) -> StepLimit:  # fmt: skip
+    """Up to which step does no state's energy rise?
+
+    Arguments:
+        energy: any ``E(t, x)``.
+        flow: a flow or any Diffrax terms; with one noise the statement is in mean, by quadrature.
+        solver: any Diffrax solver; with noise one that reads nothing but increments.
+        states: where steps start, shape (B, D).
+        t0: when they start.
+        low: smallest step tried.
+        high: largest step tried.
+        steps: how many in a row, none of which may raise it; more than one for multistep methods.
+        theory: a bound to put beside it.
+        relative: width of the bracket over its upper end.
+
+    Returns:
+        A bracket: no step tried up to ``safe`` raised the energy, ``unsafe`` did (or its solve failed).
+    """
+    if not 0 < low < high:
+        msg = f"low={low!r}, high={high!r}: need 0 < low < high"
+        raise InputError(msg)
+    change = Change(energy, dynamics_of(flow), solver, t0, steps)
+    safe, unsafe, witness = 0.0, float("inf"), None
+    for h in np.geomspace(low, high, SCAN):
+        witness = _witness(change, states, float(h))
+        if witness is not None:
+            unsafe = float(h)
+            break
+        safe = float(h)
+    while np.isfinite(unsafe) and unsafe - safe > relative * unsafe:
+        middle = 0.5 * (safe + unsafe)
+        found = _witness(change, states, middle)
+        safe, unsafe, witness = (middle, unsafe, witness) if found is None else (safe, middle, found)
+    name = type(solver).__name__
+    return StepLimit("", name, "", safe, unsafe, theory, witness)
+
+
+def _witness(change: Change, states: Array, h: float) -> dict[str, Any] | None:
+    """The state whose energy rises most in steps of h; None if none does."""
+    excess, _, ok = change(states, jnp.asarray(h, states.dtype))
+    excess = np.where(ok & np.isfinite(excess), excess, np.inf)
+    worst = int(np.argmax(excess))
+    if not excess[worst] > 0:
+        return None
+    return {"state": np.asarray(states[worst]).tolist(), "t0": change.t0, "step": h, "steps": change.steps,
+            "rise": None if np.isinf(excess[worst]) else float(excess[worst])}  # fmt: skip
+
+
+def limit_of(ask: Asked, method: Method) -> list[StepLimit]:
+    """The limit of a problem's first energy from its own states; none for noise, other programs, and adaptive steps."""
+    if ask.keys is not None or isinstance(method.solver, str) or not method.steps or not ask.problem.energies:
+        return []
+    name, energy = next(iter(ask.problem.energies.items()))
+    steps = 4 if isinstance(method.solver, AbstractSampler) else 1
+    high = float(ask.span[1] - ask.span[0]) / steps
+    theory = ask.problem.limits.get(type(method.solver).__name__)
+    found = largest_safe_step(
+        energy, ask.flow, method.solver, ask.states, t0=float(ask.span[0]), low=1e-3 * high, high=high, steps=steps,
+        theory=theory, relative=1e-3,
+    )  # fmt: skip
+    return [StepLimit(ask.problem.name, method.name, name, found.safe, found.unsafe, found.theory, found.witness)]

@@ -1,0 +1,70 @@
+"""Which methods a problem is solved with: those of Diffrax that apply, ours, and SciPy's as an outside reference."""
+
+import diffrax as dfx
+
+from ..flows import ProbabilityFlow, ReverseSDE
+from ..solvers import DDIM, DDPM, DPMSolver2M, DPMSolver2S, DPMSolverSDE, EDMHeun, EulerAncestral, ExponentialAB
+from ._records import Method, Problem
+
+
+LADDER = (8, 16, 32, 64, 128)
+SHORT = (5, 10, 20, 40, 80)
+TOLERANCES = (1e-2, 1e-4, 1e-6, 1e-8)
+EXPLICIT = {
+    "Euler": dfx.Euler(), "Heun": dfx.Heun(), "Midpoint": dfx.Midpoint(), "Ralston": dfx.Ralston(),
+    "Bosh3": dfx.Bosh3(), "Tsit5": dfx.Tsit5(), "Dopri5": dfx.Dopri5(), "Dopri8": dfx.Dopri8(),
+}  # fmt: skip
+IMPLICIT = {"ImplicitEuler": dfx.ImplicitEuler(), "Kvaerno3": dfx.Kvaerno3(), "Kvaerno5": dfx.Kvaerno5()}
+SAMPLERS = {
+    "DDIM": DDIM(), "EDMHeun": EDMHeun(), "DPMSolver2S": DPMSolver2S(), "DPMSolver2M": DPMSolver2M(),
+    "ExponentialAB 2": ExponentialAB(2), "ExponentialAB 3": ExponentialAB(3),
+}  # fmt: skip
+NOISY = {"DDPM": DDPM(), "EulerAncestral": EulerAncestral(), "DPMSolverSDE": DPMSolverSDE()}
+STOCHASTIC = {
+    "EulerMaruyama": (dfx.Euler(), 1.0), "Heun": (dfx.Heun(), 1.0), "SEA": (dfx.SEA(), 1.0),
+    "SRA1": (dfx.SRA1(), 1.5), "ShARK": (dfx.ShARK(), 1.5),
+}  # fmt: skip
+ITO = {"EulerMaruyama": (dfx.Euler(), 0.5), "ItoMilstein": (dfx.ItoMilstein(), 1.0)}
+
+
+def methods_for(problem: Problem) -> list[Method]:
+    """Methods for a problem: by whether it has noise, is stiff, or is the probability flow on clock "lam".
+
+    Strong orders are those of additive noise for `ReverseSDE`, of general noise otherwise.
+    """
+    flow = problem.flow
+    if isinstance(flow, ReverseSDE):
+        noisy = [Method(one, SHORT, name=name, order=1.0, tags=("sampler",)) for name, one in NOISY.items()]
+        general = [
+            Method(one, LADDER, name=name, order=order, tags=("explicit",)) for name, (one, order) in STOCHASTIC.items()
+        ]
+        return [*noisy, *general]
+    if "noise" in problem.tags or isinstance(flow, dfx.MultiTerm):
+        return [Method(one, LADDER, name=name, order=order, tags=("explicit",)) for name, (one, order) in ITO.items()]
+    stiff = "stiff" in problem.tags
+    fixed = [Method(one, LADDER, name=name, tags=("explicit",)) for name, one in EXPLICIT.items()]
+    adaptive = [
+        Method(one, tolerances=TOLERANCES, name=f"{name} adaptive", tags=("explicit", "adaptive"))
+        for name, one in EXPLICIT.items()
+        if name in ("Bosh3", "Tsit5")
+    ]
+    implicit = [Method(IMPLICIT["ImplicitEuler"], LADDER, name="ImplicitEuler", tags=("implicit",))]
+    if stiff or "linear" in problem.tags:
+        implicit.append(
+            Method(IMPLICIT["Kvaerno5"], tolerances=TOLERANCES, name="Kvaerno5 adaptive", tags=("implicit", "adaptive"))
+        )
+    kind = "Radau" if stiff else "RK45"
+    outside = [Method(f"scipy:{kind}", tolerances=TOLERANCES[:3], name=f"scipy {kind}", tags=("scipy", "adaptive"))]
+    return [*(_samplers(problem) if isinstance(flow, ProbabilityFlow) else []), *fixed, *adaptive, *implicit, *outside]
+
+
+def _samplers(problem: Problem) -> list[Method]:
+    """Samplers on uniform steps of lam, and on Karras's grid where the problem has it."""
+    found = [Method(one, SHORT, name=name, tags=("sampler",)) for name, one in SAMPLERS.items()]
+    if "karras" in problem.grids:
+        found += [
+            Method(one, SHORT[:4], "karras", name=f"{name}, karras", tags=("sampler",))
+            for name, one in SAMPLERS.items()
+            if name in ("DDIM", "DPMSolver2M", "EDMHeun")
+        ]
+    return found

@@ -1,0 +1,161 @@
+"""One solve of a problem by a method: Diffrax's own, or SciPy's as an outside reference."""
+
+import time
+from typing import Any, NamedTuple
+
+import diffrax as dfx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import scipy.integrate
+from jaxtyping import Array, Float
+
+from .._errors import InputError
+from ..lyapunov import Trajectory, brownian, dynamics_of, kicks, solve
+from ._evaluations import evaluations_of, fixed_step
+from ._records import Method, Problem
+
+
+MOST_STEPS = 4096
+DENSE = 65
+ATOL = 1e-3  # of an adaptive method, in units of its relative tolerance
+LEVELS = 11
+"""A stochastic reference takes ``2^11`` steps of Heun's method."""
+
+
+class Solved(NamedTuple):
+    """A run of all states, what it cost, and the noise ``g dW`` of its steps (None for an ODE)."""
+
+    run: Trajectory
+    evaluations: float
+    seconds: float
+    compile_seconds: float
+    noise: Any
+
+
+class Asked(NamedTuple):
+    """A problem made ready: its dynamics, times as arrays, and a key for each path (None for an ODE)."""
+
+    problem: Problem
+    flow: Any
+    states: Float[Array, "B D"]
+    span: tuple
+    keys: Any
+
+
+def asked(problem: Problem, seed: int) -> Asked:
+    """The problem with its dynamics read from whatever terms it has."""
+    flow, states = dynamics_of(problem.flow), jnp.asarray(problem.states)
+    span = (jnp.asarray(problem.t0, states.dtype), jnp.asarray(problem.t1, states.dtype))
+    noisy = flow.diffusion(span[0], states[0], None) is not None
+    keys = jr.split(jr.key(seed), states.shape[0]) if noisy else None
+    return Asked(problem, flow, states, span, keys)
+
+
+def solved(ask: Asked, method: Method, steps: int | None, rtol: float | None) -> Solved:
+    """Run a method with so many steps of its grid, or with a relative tolerance."""
+    if isinstance(method.solver, str):
+        return _outside(ask, method.solver, rtol)
+    adaptive = steps is None
+    if adaptive:
+        make = method.controller or (lambda tolerance: dfx.PIDController(rtol=tolerance, atol=ATOL * tolerance))
+        controller, dt0, most = make(jnp.asarray(rtol)), None, MOST_STEPS
+    elif method.grid == "uniform":
+        controller, dt0, most = dfx.ConstantStepSize(), fixed_step(ask.span, steps), max(method.steps) + 2
+    else:
+        grid = _grid(ask.problem, method.grid, steps)
+        controller, dt0, most = dfx.StepTo(grid), None, len(grid)
+    how = (ask.states, ask.span, method.solver, controller, dt0, ask.keys)
+    kept = {"max_steps": most, "dense": 0 if ask.keys is not None else DENSE, "shared": True}
+    begin = time.perf_counter()
+    run = jax.block_until_ready(solve(ask.flow, *how, **kept))
+    between = time.perf_counter()
+    jax.block_until_ready(solve(ask.flow, *how, **kept).xs)
+    end = time.perf_counter()
+    calls = evaluations_of(ask.flow, method.solver, run, how, adaptive=adaptive, **kept)
+    noise = None if ask.keys is None else kicks(ask.flow, run, ask.keys, ask.span, adaptive=True, solver=method.solver)
+    return Solved(run, calls, end - between, max(0.0, 2 * between - begin - end), noise)
+
+
+def _grid(problem: Problem, name: str, steps: int) -> Float[Array, " n"]:
+    """Times of a named grid, increasing from t0 to t1."""
+    if name not in problem.grids:
+        msg = f"grid={name!r}: problem {problem.name!r} has {['uniform', *problem.grids]}"
+        raise InputError(msg)
+    grid = jnp.asarray(problem.grids[name](steps))
+    times = np.asarray(grid)
+    if times.ndim != 1 or len(times) != steps + 1 or not np.all(np.diff(times) > 0):
+        msg = f"grid={name!r} of {steps} steps: need {steps + 1} increasing times (falling noise), got {times!r:.80}"
+        raise InputError(msg)
+    return grid.at[0].set(problem.t0).at[-1].set(problem.t1)
+
+
+def _outside(ask: Asked, name: str, rtol: float | None) -> Solved:
+    """SciPy's `solve_ivp`, a state after the other; times and evaluations are its own."""
+    _, _, kind = name.partition(":")
+    drift = jax.jit(lambda t, x: ask.flow.drift(t, x, None))
+    drift(ask.span[0], ask.states[0]).block_until_ready()
+    begin, ends = time.perf_counter(), [float(end) for end in ask.span]
+    how = {"method": kind, "rtol": rtol, "atol": ATOL * float(rtol or 0)}
+    field = lambda t, x: np.asarray(drift(t, x))  # noqa: E731
+    runs = [scipy.integrate.solve_ivp(field, ends, state, **how) for state in np.asarray(ask.states)]
+    seconds, width = time.perf_counter() - begin, max(len(one.t) for one in runs)
+    ts = np.stack([np.pad(one.t, (0, width - len(one.t)), mode="edge") for one in runs])
+    xs = np.stack([np.pad(one.y.T, ((0, width - len(one.t)), (0, 0)), mode="edge") for one in runs])
+    count = jnp.asarray([len(one.t) for one in runs])
+    ok = jnp.asarray([bool(one.success and np.isfinite(one.y).all()) for one in runs])
+    none = jnp.zeros((len(runs), 0)), jnp.zeros((len(runs), 0, xs.shape[2]))
+    run = Trajectory(jnp.asarray(ts), jnp.asarray(xs), count, ok, *none, rejected=jnp.zeros_like(count))
+    return Solved(run, float(np.mean([one.nfev for one in runs])), seconds, 0.0, None)
+
+
+def reference(ask: Asked) -> Float[np.ndarray, "B D"]:
+    """Final states to compare with: exact, or by a fine solve that a coarser one has to agree with.
+
+    Raises:
+        InputError: if neither can be had.
+    """
+    exact = ask.problem.exact
+    if callable(exact):
+        given = (ask.states, *ask.span) if ask.keys is None else (ask.states, *ask.span, _brownian_ends(ask))
+        return np.asarray(exact(*given))
+    if exact is not None:
+        return np.asarray(exact)
+    fine, rough = (_fine(ask, level) for level in ((LEVELS, LEVELS - 1) if ask.keys is not None else (0, 1)))
+    gap = float(np.max(np.abs(fine - rough), initial=0.0))
+    allowed = (1e-8 if ask.keys is None else 1e-1) * (1 + float(np.max(np.abs(fine))))
+    if not gap <= allowed:
+        msg = f"problem {ask.problem.name!r} has no reference: two fine solves differ by {gap:.2g}; give it `exact`"
+        raise InputError(msg)
+    return fine
+
+
+def _fine(ask: Asked, level: int) -> np.ndarray:
+    if ask.keys is None:
+        rtol = jnp.asarray((1e-12, 1e-10)[level])
+        controller, solver, step, most = (
+            dfx.PIDController(rtol=rtol, atol=1e-2 * rtol),
+            dfx.Dopri8(),
+            None,
+            16 * MOST_STEPS,
+        )
+    else:
+        controller, solver, most = dfx.ConstantStepSize(), dfx.Heun(), 2**LEVELS + 2
+        step = fixed_step(ask.span, 2**level)
+    run = solve(ask.flow, ask.states, ask.span, solver, controller, step, ask.keys, max_steps=most, shared=True)
+    if not bool(jnp.all(run.ok)):
+        msg = f"problem {ask.problem.name!r} has no reference: the fine solve fails; give it `exact`"
+        raise InputError(msg)
+    return np.asarray(run.xs)[:, -1]
+
+
+def _brownian_ends(ask: Asked) -> Array:
+    """The Brownian motions of all paths at the end, shape (B, m)."""
+    t0, t1 = ask.span
+
+    def one(x0: Array, key: Any) -> Array:
+        path = brownian(ask.flow.diffusion(t0, x0, None), ask.span, True, None, key)
+        return path.evaluate(t0, t1)
+
+    return jax.vmap(one)(ask.states, ask.keys)

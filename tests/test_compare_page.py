@@ -1,0 +1,123 @@
+"""The page and the tables of a comparison, from records that were made up; and the maps and runs that it draws."""
+
+import dataclasses
+import json
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import dynamem as dm
+from dynamem.cli._compare import compare_text, document, verdict_of
+from dynamem.cli._table import WIDTH
+from dynamem.comparison import COUNTEREXAMPLES, Ascent, Course, Order, Row, StepLimit, gallery, rise_map
+from dynamem.report import write_compare_html
+
+
+CLEAN = Ascent(160, 0, 0.0, 0.0, None, 0, 0.0)
+RISEN = Ascent(160, 3, 2e-3, 5e-3, 0.25, 1, 1e-9)
+
+
+def a_row(method="Euler", steps=8, error=0.1, *, energies=None, **more):
+    fields = {
+        "problem": "flow <digits>", "method": method, "grid": "uniform", "steps": steps, "tolerance": None,
+        "evaluations": 8.0, "accepted": 8.0, "rejected": 0.0, "seconds": 1e-3, "compile_seconds": 0.2, "error": error,
+        "weak_error": None, "energies": {"free": CLEAN} if energies is None else energies, "recalled": 0.5,
+        "status": "ok", "reason": "", "tags": ("explicit",),
+    }  # fmt: skip
+    return Row(**(fields | more))
+
+
+def failed(**more):
+    return a_row("Heun", error=None, evaluations=None, energies={}, status="failed", reason="not finite", **more)
+
+
+def made_up():
+    """Every kind of row, and a name that is markup."""
+    rows = [a_row(), a_row(steps=16, error=0.02, energies={"free": RISEN}), failed(), a_row("<b>mine", error=1e-3)]
+    adaptive = a_row("Tsit5", None, 1e-9, grid=None, tolerance=1e-8)
+    curve = SimpleNamespace(
+        problem="flow <digits>", method="Euler", energy="free", evaluations=np.arange(5.0),
+        values=np.asarray([1.0, 0.5, 0.7, 0.1, 1e-3]), rising=np.asarray([False, True, False, False]),
+    )  # fmt: skip
+    orders = [Order("flow <digits>", "Euler", "ode", 1.01, 0.9, 1.1, 1.0, 4)]
+    limits = [StepLimit("flow <digits>", "Euler", "free", 2.0, float("inf"), 2.0, None)]
+    return SimpleNamespace(rows=[*rows, adaptive], orders=orders, limits=limits, curves=[curve], errors=["one failed"])
+
+
+def test_the_text_has_a_line_for_each_method():
+    lines = compare_text(made_up()).splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    euler = next(line for line in lines if line.startswith("Euler"))
+    assert euler.split() == ["Euler", "8", "2.0e-02", "1.01", "3/320", "2.0e-03", "2"]
+    assert next(line for line in lines if line.startswith("Heun")).split() == ["Heun", "failed"]
+    assert any("5 runs, 1 failed;" in line for line in lines)
+
+
+def test_verdicts_of_rows():
+    assert [verdict_of(row) for row in made_up().rows] == ["holds", "broken", "failed", "holds", "holds"]
+    noisy = dataclasses.replace(RISEN, mean_rises=0)
+    assert verdict_of(a_row(energies={"free": noisy})) == "holds"
+    assert verdict_of(a_row(energies={"free": dataclasses.replace(noisy, mean_rises=2)})) == "broken"
+
+
+class Parsed(HTMLParser):
+    def __init__(self, text):
+        HTMLParser.__init__(self)
+        self.tags, self.alts = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag == "img":
+            self.alts.append(dict(attrs)["alt"])
+
+
+def test_the_page_is_whole_and_has_no_script(tmp_path):
+    found, path = made_up(), tmp_path / "page.html"
+    one = COUNTEREXAMPLES[0]
+    course = Course(
+        *(np.asarray(part) for part in ([0.0, 1.0, 2.0], [1.0, 0.5, 0.7], [1.0, 0.1, 0.2], [1.0, 1.0, 1.0]))
+    )
+    maps = [rise_map("EDM's <Heun>", dm.EDMHeun(), ratios=[0.1, 0.15, 0.5], noises=[0.1, 1.0], bound=0.2071)]
+    write_compare_html(found, maps, [(one, course)], {"seed": 0}, path)
+    text = path.read_text()
+    page = Parsed(text)
+    assert "script" not in page.tags
+    assert "<b>mine" not in text
+    assert "&lt;b&gt;mine" in text
+    assert page.tags.count("section") == 7
+    assert len(page.alts) == 4
+    assert all(page.alts)
+    assert "1 of them" in page.alts[0]
+    assert "EDM's <Heun>: rises for ratios up to 0.15, of 6 cells 4 have one." in page.alts
+    assert "one failed" in text
+    write_compare_html(SimpleNamespace(rows=[], orders=[], limits=[], curves=[], errors=[]), [], [], {}, path)
+    assert "Nothing was run." in path.read_text()
+
+
+def test_the_document_is_json():
+    found = made_up()
+    found.curves = []
+    text = json.dumps(document(found, {"seed": 0}), allow_nan=False)
+    parsed = json.loads(text)
+    assert parsed["schema"] == "dynamem.compare/1"
+    assert set(parsed["rows"][0]) == {field.name for field in dataclasses.fields(Row)}
+    assert parsed["rows"][1]["energies"]["free"]["rises"] == 3
+    assert parsed["limits"][0]["unsafe"] is None
+
+
+def test_maps_find_no_rise_where_there_is_none_and_the_one_that_there_is():
+    """D7; and D20: at low noise 2M rises just below 1/3, and no start of the grid does above."""
+    ratios, noises = [0.05, 0.32, 0.34, 0.6], [0.05]
+    assert not rise_map("DDIM", dm.DDIM(), ratios=ratios, noises=noises).rise.any()
+    found = rise_map("2M", dm.DPMSolver2M(), ratios=ratios, noises=noises).rise[0] > 0
+    assert found.tolist() == [True, found[1], False, False]
+
+
+@pytest.mark.long
+def test_every_exhibit_rises():
+    for one, course in gallery():
+        assert course.rises().max() > 1e-4, one.name
+        assert len(course.values) == one.steps + 1
