@@ -105,7 +105,11 @@ def compare_all(
         theory = {(problem.name, method.name): method.order for method in methods}
         found.orders.extend(orders_of((row for row in found.rows if row.problem == problem.name), theory))
         if limits:
-            found.limits.extend(one for method in methods for one in limit_of(ask, method))
+            for method in methods:
+                try:
+                    found.limits.extend(limit_of(ask, method))
+                except Exception as error:  # of a solver or a flow of the user's
+                    found.errors.append(f"{problem.name}, {method.name}, safe step: {_reason(error)}")
     return dataclasses.replace(found, curves=_few(found.curves))
 
 
@@ -168,7 +172,7 @@ def _row(
     except Exception as error:  # of a solver or a flow of the user's
         if isinstance(error, InputError):
             raise
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        reason = _reason(error)
         errors.append(f"{ask.problem.name}, {method.name}: {reason}")
         return dataclasses.replace(empty, reason=reason), []
     run = done.run
@@ -191,6 +195,10 @@ def _row(
         status="ok", **cost,
     )  # fmt: skip
     return row, _curve(row, method, rises, done)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
 def _ascent(ask: Asked, name: str, rises: Rises, done: Solved) -> Ascent:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._types import Time
 from ..flows import AbstractFlow
-from ..lyapunov import Trajectory, dynamics_of, solve
+from ..lyapunov import TermDynamics, Trajectory, dynamics_of, solve
 from ..solvers import DDIM, DDPM, DPMSolver2M, DPMSolver2S, DPMSolverSDE, EDMHeun, EulerAncestral, ExponentialAB
 
 
@@ -34,29 +34,19 @@ class Counter:
         self.calls += 1
 
 
-class Counted(AbstractFlow):
-    """A flow whose drift tells a counter of each call, on the host, also within loops of an implicit solver."""
+COUNTER = Counter()
+"""One for all, so that a counted program is compiled once."""
+
+
+class Counted(eqx.Module):
+    """The drift of a flow, which tells `COUNTER` of each call, also within the loops of an implicit solver."""
 
     flow: AbstractFlow
-    counter: Counter = eqx.field(static=True)
 
-    def drift(self, t: Time, x: Float[Array, " D"], args: PyTree) -> Float[Array, " D"]:
-        """The drift of the flow."""
-        jax.debug.callback(self.counter.up)
+    def __call__(self, t: Time, x: Float[Array, " D"], args: PyTree) -> Float[Array, " D"]:
+        """The drift, shape (D,)."""
+        jax.debug.callback(COUNTER.up)
         return self.flow.drift(t, x, args)
-
-    def diffusion(self, t: Time, x: Float[Array, " D"], args: PyTree) -> Any:
-        """The diffusion of the flow."""
-        return self.flow.diffusion(t, x, args)
-
-    def mobility(self, t: Time, x: Float[Array, " D"]) -> Any:
-        """The mobility of the flow."""
-        return self.flow.mobility(t, x)
-
-    def terms(self, control: Any = None) -> Any:
-        """Terms with the counted drift."""
-        drift = dfx.ODETerm(self.drift)
-        return drift if control is None else dfx.MultiTerm(drift, dfx.ControlTerm(self.diffusion, control))
 
 
 def per_step(solver: Any) -> tuple[int, int] | None:
@@ -89,17 +79,18 @@ def evaluations_of(flow: Any, solver: Any, run: Trajectory, how: tuple, *, adapt
 
 
 def counted(flow: Any, how: tuple, **kept: Any) -> float:
-    """The same, by running a few of the states with a counter."""
+    """Calls for one state, by running a few of the states with a counter; see `evaluations_of`."""
     states, span, solver, controller, dt0, keys = how
-    counter, total = Counter(), 0
-    watched = Counted(dynamics_of(flow), counter)
+    total, flow = 0, dynamics_of(flow)
+    noises = () if keys is None else ((flow.diffusion,),)
+    watched = TermDynamics((dfx.ODETerm(Counted(flow)),), noises)
     for k in range(min(COUNTED, states.shape[0])):
-        before = counter.calls
+        before = COUNTER.calls
         own = None if keys is None else keys[k : k + 1]
         done = solve(watched, states[k : k + 1], span, solver, controller, dt0, own, **kept)
         jax.block_until_ready(done.xs)
         jax.effects_barrier()
-        total += counter.calls - before
+        total += COUNTER.calls - before
     return total / min(COUNTED, states.shape[0])
 
 

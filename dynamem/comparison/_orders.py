@@ -13,7 +13,7 @@ from ._records import Order, Row
 
 
 FLOOR = 1e-10
-STRAIGHT = 0.12
+STRAIGHT = 0.05
 LEAST = 3
 
 

@@ -135,14 +135,14 @@ def _reverse_sde(data: DataSet, states: int, key: Any) -> Problem:
 
 
 def _linear(data: DataSet, states: int, key: Any) -> Problem:
-    blocks = [[[-1.0]], [[-20.0]], [[-0.5, 4.0], [-4.0, -0.5]], [[-2.0, 1.0, 0.0], [1.0, -2.0, 1.0], [0.0, 1.0, -2.0]]]
+    blocks = [[[-1.0]], [[-5.0]], [[-0.5, 2.0], [-2.0, -0.5]], [[-2.0, 1.0, 0.0], [1.0, -2.0, 1.0], [0.0, 1.0, -2.0]]]
     A = scipy.linalg.block_diag(*blocks)
     P = scipy.linalg.solve_continuous_lyapunov(A.T, -2 * np.eye(len(A)))
     system = Linear(jnp.asarray(A), jnp.asarray(P), jnp.asarray(0.0))
     x0 = jr.normal(key, (states, len(A)))
     return Problem(
-        "linear", dfx.ODETerm(system.drift), x0, 0.0, 4.0, {"own": system.energy},
-        exact=np.asarray(x0) @ scipy.linalg.expm(4.0 * A).T, tags=("linear",),
+        "linear", dfx.ODETerm(system.drift), x0, 0.0, 2.0, {"own": system.energy},
+        exact=np.asarray(x0) @ scipy.linalg.expm(2.0 * A).T, tags=("linear",),
         title="decay, stiff decay, damped rotation and a chain",
     )  # fmt: skip
 

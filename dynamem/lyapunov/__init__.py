@@ -5,6 +5,7 @@ from ._attribution import attribute as attribute
 from ._attribution import exact_nodes as exact_nodes
 from ._check import check as check
 from ._clocks import clock_of as clock_of
+from ._dynamics import TermDynamics as TermDynamics
 from ._dynamics import dynamics_of as dynamics_of
 from ._falsify import falsify as falsify
 from ._gains import rates_at as rates_at
