@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from .catalog import System as System
     from .catalog import overlap as overlap
     from .catalog import recall_rate as recall_rate
+    from .comparison import Comparison as Comparison
+    from .comparison import Method as Method
+    from .comparison import Problem as Problem
+    from .comparison import compare as compare
+    from .comparison import largest_safe_step as largest_safe_step
     from .diffusion import EDM as EDM
     from .diffusion import VE as VE
     from .diffusion import VP as VP
@@ -130,13 +135,16 @@ if TYPE_CHECKING:
     from .solvers import AbstractSampler as AbstractSampler
     from .solvers import AnnealedLangevin as AnnealedLangevin
     from .solvers import BlindSampler as BlindSampler
+    from .solvers import DiscreteGradient as DiscreteGradient
     from .solvers import DPMSolver2M as DPMSolver2M
     from .solvers import DPMSolver2S as DPMSolver2S
     from .solvers import DPMSolverSDE as DPMSolverSDE
     from .solvers import EDMHeun as EDMHeun
     from .solvers import EulerAncestral as EulerAncestral
     from .solvers import ExponentialAB as ExponentialAB
+    from .solvers import LyapunovController as LyapunovController
     from .solvers import PredictorCorrector as PredictorCorrector
+    from .solvers import Stabilised as Stabilised
 
     __version__: str
 
@@ -153,8 +161,8 @@ _ROOMS = {
     "SubVP Trigonometric VE VP convert geometric_grid index_grid karras_grid time_grid torch_model",
     "flows": "AbstractFlow GradientFlow Interpolant LagrangianFlow Langevin Map OscillatorFlow ProbabilityFlow "
     "ReverseSDE",
-    "solvers": "AbstractSampler AnnealedLangevin BlindSampler DDIM DDPM DPMSolver2M DPMSolver2S DPMSolverSDE EDMHeun "
-    "EulerAncestral ExponentialAB PredictorCorrector",
+    "solvers": "AbstractSampler AnnealedLangevin BlindSampler DDIM DDPM DiscreteGradient DPMSolver2M DPMSolver2S "
+    "DPMSolverSDE EDMHeun EulerAncestral ExponentialAB LyapunovController PredictorCorrector Stabilised",
     "lyapunov": "Rate Verdict Witness check falsify generator",
     "learning": "AbstractNetwork AbstractPotential Asymmetry ConcaveDenoiser EnergyDenoiser LearnedEnergy "
     "LogLikelihood Margin MLPDenoiser Recipe Track Tracked Training UNetDenoiser asymmetry load_denoiser "
@@ -162,6 +170,7 @@ _ROOMS = {
     "programs": "TranslationError UnknownPrimitive",
     "rigour": "RateMap certify plane prove rate_map",
     "catalog": "Recall System overlap recall_rate",
+    "comparison": "Comparison Method Problem compare largest_safe_step",
     "_errors": "ContradictionError",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}

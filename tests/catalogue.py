@@ -312,6 +312,14 @@ def stepped(sampler, where=None):
 # name -> (builder, the flow that it steps)
 SOLVERS = {name: (build, lambda build=build: stepped(build())) for name, build in SAMPLERS.items()} | {
     "BlindSampler": (lambda: dm.BlindSampler(), lambda: dm.Langevin(dm.LogSumExp(XI, 1.5), 1.0)),
+    "Stabilised": (lambda: dm.Stabilised(dm.EDMHeun(), path()), lambda: dm.ProbabilityFlow(path())),
+    **{
+        f"DiscreteGradient[{kind}]": (
+            lambda kind=kind: dm.DiscreteGradient(dm.LogSumExp(XI, 1.5), kind),
+            lambda: dm.GradientFlow(dm.LogSumExp(XI, 1.5)),
+        )
+        for kind in ("gonzalez", "mean_value", "itoh_abe")
+    },
 }
 
 TABLES = {

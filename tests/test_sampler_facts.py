@@ -227,7 +227,10 @@ def test_the_blind_sampler_takes_noise_away_at_its_rate():
 
 
 def test_every_sampler_has_its_fact():
-    assert set(FACTS) == {type(build()).__qualname__ for build, _ in catalogue.SOLVERS.values()}
+    samplers = {type(build()) for build, _ in catalogue.SOLVERS.values()}
+    assert set(FACTS) == {one.__qualname__ for one in samplers if issubclass(one, dm.AbstractSampler)} | {
+        "BlindSampler"
+    }
     for name, fact in FACTS.items():
         assert fact.falls or fact.rises, name
         assert name.isascii()

@@ -37,6 +37,7 @@ def register(commands: argparse._SubParsersAction) -> None:
                       help="only methods whose name contains one of these")  # fmt: skip
     what.add_argument("--tag", metavar="TAG", nargs="+", action="extend", default=[],
                       help="only methods with one of these tags: explicit, implicit, sampler, stable")  # fmt: skip
+    what.add_argument("--every", action="store_true", help="every solver that applies, for minutes more")
     what.add_argument("--steps", metavar="N", type=int, nargs="+",
                       help="numbers of fixed steps, in place of each method's own")  # fmt: skip
     what.add_argument("--states", metavar="B", type=int, default=STATES, help=f"runs of a problem (default: {STATES})")
@@ -96,7 +97,7 @@ def _compute(args: argparse.Namespace, names: Sequence[str], data: Any) -> tuple
     )
     problems = comparison.problems(names, patterns, states=args.states, seed=args.seed)
     options = catalog.AuditOptions(data=patterns, states=args.states, seed=args.seed)
-    asked = [(problem, _chosen(args, comparison.methods_for(problem))) for problem in problems]
+    asked = [(problem, _chosen(args, comparison.methods_for(problem, every=args.every))) for problem in problems]
     if not any(methods for _, methods in asked):
         msg = f"solver={args.solver!r}, tag={args.tag!r}: no method of these problems; `dynamem compare` names them all"
         raise InputError(msg)
@@ -161,7 +162,7 @@ def _line(method: str, rows: Sequence[Any], energy: str, order: Any, limit: Any)
         "" if order is None else f"{order.order:.2f}",
         f"{rises}/{pairs}",
         f"{max((one.largest for one in told), default=0.0):.1e}" if rises else "",
-        "" if limit is None else f"{limit.safe:.4g}",
+        "" if limit is None else f"{limit.safe:.4g}" if limit.unsafe < float("inf") else f">= {limit.safe:.4g}",
     )
 
 

@@ -20,13 +20,13 @@ from .._types import EnergyFn
 from ..lyapunov import along, dynamics_of, magnitude, rounding_bound, solve
 from ..solvers import AbstractSampler
 from ._records import Method, StepLimit
-from ._solving import Asked
+from ._solving import Asked, kept_of
 
 
 REAL_ENDS = {"Euler": 2.0, "Heun": 2.0, "Midpoint": 2.0, "Ralston": 2.0, "Bosh3": 2.5127, "Tsit5": 3.5068,
              "Dopri5": 3.3066, "Dopri8": 5.1666}  # fmt: skip
 """Real ends of stability intervals."""
-SCAN = 61
+SCAN = 41
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
 
 
@@ -51,16 +51,16 @@ class Change(eqx.Module):
     solver: dfx.AbstractSolver
     t0: float
     steps: int = eqx.field(static=True)
+    kept: Any = None
 
     def __call__(self, states: Float[Array, "B D"], h: Float[Array, ""]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Largest change in a step, its bound, and whether the runs ended well, each of shape (B,)."""
         t0 = jnp.asarray(self.t0, states.dtype)
         if self.flow.diffusion(t0, states[0], None) is not None:
             return self._mean(states, h, t0)
-        run = solve(
-            self.flow, states, (t0, t0 + self.steps * h), self.solver, dfx.ConstantStepSize(), h, None,
-            max_steps=self.steps + 2,
-        )  # fmt: skip
+        kept = self.kept or {"max_steps": self.steps + 2}
+        how = (states, (t0, t0 + self.steps * h), self.solver, dfx.ConstantStepSize(), h, None)
+        run = solve(self.flow, *how, **kept).trimmed(1)
         values, sizes = along(_Sized(self.energy), run.ts, run.xs)
         bound = np.asarray(rounding_bound(jnp.asarray(sizes)))
         excess = np.diff(values, axis=1) - bound[:, 1:] - bound[:, :-1]
@@ -101,6 +101,7 @@ def _kicked_step(flow: Any, solver: Any, states: Array, t0: Array, h: Array, nod
 def largest_safe_step(
     energy: EnergyFn, flow: Any, solver: dfx.AbstractSolver, states: Float[Array, "B D"], *, t0: float = 0.0,
     low: float = 1e-3, high: float = 1e3, steps: int = 1, theory: float | None = None, relative: float = 1e-5,
+    kept: Any = None,
 ) -> StepLimit:  # fmt: skip
     """Up to which step does no state's energy rise?
 
@@ -115,6 +116,7 @@ def largest_safe_step(
         steps: how many in a row, none of which may raise it; more than one for multistep methods.
         theory: a bound to put beside it.
         relative: width of the bracket over its upper end.
+        kept: further arguments of `solve`, by which a program that has been compiled serves again.
 
     Returns:
         A bracket: no step tried up to ``safe`` raised the energy, ``unsafe`` did (or its solve failed).
@@ -122,7 +124,7 @@ def largest_safe_step(
     if not 0 < low < high:
         msg = f"low={low!r}, high={high!r}: need 0 < low < high"
         raise InputError(msg)
-    change = Change(energy, dynamics_of(flow), solver, t0, steps)
+    change = Change(energy, dynamics_of(flow), solver, t0, steps, kept)
     safe, unsafe, witness = 0.0, float("inf"), None
     for h in np.geomspace(low, high, SCAN):
         witness = _witness(change, states, float(h))
@@ -159,6 +161,6 @@ def limit_of(ask: Asked, method: Method) -> list[StepLimit]:
     theory = ask.problem.limits.get(type(method.solver).__name__)
     found = largest_safe_step(
         energy, ask.flow, method.solver, ask.states, t0=float(ask.span[0]), low=1e-3 * high, high=high, steps=steps,
-        theory=theory, relative=1e-3,
+        theory=theory, relative=1e-3, kept=kept_of(ask, method),
     )  # fmt: skip
     return [StepLimit(ask.problem.name, method.name, name, found.safe, found.unsafe, found.theory, found.witness)]

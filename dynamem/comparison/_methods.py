@@ -34,35 +34,44 @@ STOCHASTIC = {
 ITO = {"EulerMaruyama": (dfx.Euler(), 0.5), "ItoMilstein": (dfx.ItoMilstein(), 1.0)}
 
 
-def methods_for(problem: Problem) -> list[Method]:
+BRIEF = ("Euler", "Heun", "Tsit5")
+
+
+def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
     """Methods for a problem: by whether it has noise, is stiff, or is the probability flow on clock "lam".
 
-    Strong orders are those of additive noise for `ReverseSDE`, of general noise otherwise.
+    Strong orders are those of additive noise for `ReverseSDE`, of general noise otherwise. Explicit solvers with fixed
+    steps are all there for memories and linear systems, a few for the others unless ``every`` is set.
     """
     flow = problem.flow
     if isinstance(flow, ReverseSDE):
         noisy = [Method(one, SHORT, name=name, order=1.0, tags=("sampler",)) for name, one in NOISY.items()]
-        general = [
-            Method(one, LADDER, name=name, order=order, tags=("explicit",)) for name, (one, order) in STOCHASTIC.items()
-        ]
-        return [*noisy, *general]
+        return [*noisy, *_stochastic(STOCHASTIC)]
     if "noise" in problem.tags or isinstance(flow, dfx.MultiTerm):
-        return [Method(one, LADDER, name=name, order=order, tags=("explicit",)) for name, (one, order) in ITO.items()]
-    stiff = "stiff" in problem.tags
-    fixed = [Method(one, LADDER, name=name, tags=("explicit",)) for name, one in EXPLICIT.items()]
-    adaptive = [
-        Method(one, tolerances=TOLERANCES, name=f"{name} adaptive", tags=("explicit", "adaptive"))
+        return _stochastic(ITO)
+    stiff, diffusion = "stiff" in problem.tags, isinstance(flow, ProbabilityFlow)
+    fixed = [
+        Method(one, LADDER, name=name, tags=("explicit",))
         for name, one in EXPLICIT.items()
-        if name in ("Bosh3", "Tsit5")
+        if every or not (stiff or diffusion) or name in BRIEF
     ]
+    adaptive = [_adaptive(name, EXPLICIT[name], "explicit") for name in ("Bosh3", "Tsit5")]
     implicit = [Method(IMPLICIT["ImplicitEuler"], LADDER, name="ImplicitEuler", tags=("implicit",))]
-    if stiff or "linear" in problem.tags:
-        implicit.append(
-            Method(IMPLICIT["Kvaerno5"], tolerances=TOLERANCES, name="Kvaerno5 adaptive", tags=("implicit", "adaptive"))
-        )
+    if diffusion and not every:
+        implicit = []
+    if every or stiff or "linear" in problem.tags:
+        implicit.append(_adaptive("Kvaerno5", IMPLICIT["Kvaerno5"], "implicit"))
     kind = "Radau" if stiff else "RK45"
     outside = [Method(f"scipy:{kind}", tolerances=TOLERANCES[:3], name=f"scipy {kind}", tags=("scipy", "adaptive"))]
-    return [*(_samplers(problem) if isinstance(flow, ProbabilityFlow) else []), *fixed, *adaptive, *implicit, *outside]
+    return [*(_samplers(problem) if diffusion else []), *fixed, *adaptive, *implicit, *outside]
+
+
+def _adaptive(name: str, solver: dfx.AbstractSolver, tag: str) -> Method:
+    return Method(solver, tolerances=TOLERANCES, name=f"{name} adaptive", tags=(tag, "adaptive"))
+
+
+def _stochastic(solvers: dict[str, tuple[dfx.AbstractSolver, float]]) -> list[Method]:
+    return [Method(one, LADDER, name=name, order=order, tags=("explicit",)) for name, (one, order) in solvers.items()]
 
 
 def _samplers(problem: Problem) -> list[Method]:

@@ -34,7 +34,7 @@ from ._records import Problem
 
 PATTERNS = 64
 BETA = 16.0
-STIFFNESS = 1e3
+STIFFNESS = 1e2
 DECAY, NOISE = 2.0, 0.5
 """Of geometric Brownian motion ``dx = -a x dt + s x dW``."""
 
@@ -85,7 +85,7 @@ def _memory_stiff(data: DataSet, states: int, key: Any) -> Problem:
     energy, rates = LogSumExp(xi, BETA), jnp.geomspace(1.0, STIFFNESS, xi.shape[1])
     return Problem(
         "memory_stiff", GradientFlow(energy, rates), starts(xi, states, 0.5, key), 0.0, 2.0, {"own": energy},
-        memories=xi, tags=("memory", "stiff"), title="the same with rates from 1 to 1000",
+        memories=xi, tags=("memory", "stiff"), title="the same with rates from 1 to 100",
     )  # fmt: skip
 
 

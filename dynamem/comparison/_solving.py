@@ -57,17 +57,16 @@ def solved(ask: Asked, method: Method, steps: int | None, rtol: float | None) ->
     """Run a method with so many steps of its grid, or with a relative tolerance."""
     if isinstance(method.solver, str):
         return _outside(ask, method.solver, rtol)
-    adaptive = steps is None
+    adaptive, kept = steps is None, kept_of(ask, method)
     if adaptive:
         make = method.controller or (lambda tolerance: dfx.PIDController(rtol=tolerance, atol=ATOL * tolerance))
-        controller, dt0, most = make(jnp.asarray(rtol)), None, MOST_STEPS
+        controller, dt0 = make(jnp.asarray(rtol)), None
     elif method.grid == "uniform":
-        controller, dt0, most = dfx.ConstantStepSize(), fixed_step(ask.span, steps), max(method.steps) + 2
+        controller, dt0 = dfx.ConstantStepSize(), fixed_step(ask.span, steps)
     else:
         grid = _grid(ask.problem, method.grid, steps)
-        controller, dt0, most = dfx.StepTo(grid), None, len(grid)
+        controller, dt0, kept = dfx.StepTo(grid), None, kept | {"max_steps": len(grid)}
     how = (ask.states, ask.span, method.solver, controller, dt0, ask.keys)
-    kept = {"max_steps": most, "dense": 0 if ask.keys is not None else DENSE, "shared": True}
     begin = time.perf_counter()
     run = jax.block_until_ready(solve(ask.flow, *how, **kept))
     between = time.perf_counter()
@@ -76,6 +75,12 @@ def solved(ask: Asked, method: Method, steps: int | None, rtol: float | None) ->
     calls = evaluations_of(ask.flow, method.solver, run, how, adaptive=adaptive, **kept)
     noise = None if ask.keys is None else kicks(ask.flow, run, ask.keys, ask.span, adaptive=True, solver=method.solver)
     return Solved(run, calls, end - between, max(0.0, 2 * between - begin - end), noise)
+
+
+def kept_of(ask: Asked, method: Method) -> dict[str, Any]:
+    """Arguments of `solve` that a ladder of a method shares, so that it is compiled once."""
+    most = max(method.steps) + 2 if method.steps else MOST_STEPS
+    return {"max_steps": most, "dense": 0 if ask.keys is not None else DENSE, "shared": True}
 
 
 def _grid(problem: Problem, name: str, steps: int) -> Float[Array, " n"]:

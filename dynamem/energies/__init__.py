@@ -33,6 +33,7 @@ from ._norms import LayerNorm as LayerNorm
 from ._norms import SphericalNorm as SphericalNorm
 from ._oscillators import Oscillators as Oscillators
 from ._random_features import RandomFeatureMemory as RandomFeatureMemory
+from ._rounding import rounding_bound as rounding_bound
 from ._softmax import Softmax as Softmax
 from ._synapses import AbstractSynapse as AbstractSynapse
 from ._synapses import ConvSynapse as ConvSynapse

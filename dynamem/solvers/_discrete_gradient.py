@@ -1,0 +1,181 @@
+r"""Discrete gradients: steps of ``dx/dt = -M grad E`` that lower E at every length (A8).
+
+A step of length h solves ``y = x - h M G(x, y)`` for a G with ``G(x, y).(y - x) = E(y) - E(x)``, so that
+
+    E(y) - E(x) = -(y - x).M^-1 (y - x)/h - r.M^-1 (y - x)/h,     r = x - y - h M G,
+
+of which the last term is what an equation that is not solved exactly may add. With ``z = y - x``,
+
+- Gonzalez (1996, J. Nonlinear Sci. 6), second order: ``grad E at (x + y)/2`` and, along z, what is missing;
+- mean value (Harten, Lax & van Leer 1983; AVF, Quispel & McLaren 2008), second order: ``int_0^1 grad E(x + u z) du``,
+  by Gauss's rule of `NODES` nodes, with what that misses made up for along z as Gonzalez does;
+- Itoh & Abe (1988, J. Comput. Phys. 76), first order, without gradients: coordinate by coordinate ``(E(.., y_i, ..) -
+  E(.., x_i, ..))/(y_i - x_i)``.
+
+Energies that depend on time are taken at the start of the step.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import optimistix as optx
+from jaxtyping import Array, Float, Scalar
+
+from .._errors import InputError
+from .._types import EnergyFn
+from ..flows import GradientFlow
+from ._sampler import flows_of
+
+
+NODES = 5
+KINDS = ("gonzalez", "mean_value", "itoh_abe")
+TINY = 1e-12  # a coordinate that moves less than this part of its size has the derivative in place of the quotient
+
+
+class DiscreteGradient(dfx.AbstractAdaptiveSolver):
+    """Steps of a gradient flow that lower its energy at every length, as far as their equation is solved.
+
+    With an adaptive controller a step whose equation cannot be solved is rejected; with fixed steps the solve fails.
+
+    Arguments:
+        energy: any ``E(t, x)``; that of the `GradientFlow` behind the terms if None.
+        kind: "gonzalez", "mean_value" or "itoh_abe".
+        preconditioner: M beside ``energy``: None (identity), a diagonal (D,) or a matrix (D, D); of a `GradientFlow`
+            its own is taken.
+        root_finder: any Optimistix root finder.
+        most: its iterations.
+    """
+
+    energy: EnergyFn | None = None
+    kind: Literal["gonzalez", "mean_value", "itoh_abe"] = eqx.field(default="gonzalez", static=True)
+    preconditioner: Float[Array, "..."] | None = None
+    root_finder: optx.AbstractRootFinder = optx.Newton(rtol=1e-10, atol=1e-12)
+    most: int = eqx.field(default=64, static=True)
+    term_structure: ClassVar = dfx.AbstractTerm
+    interpolation_cls: ClassVar[Callable[..., dfx.LocalLinearInterpolation]] = dfx.LocalLinearInterpolation
+
+    def __check_init__(self) -> None:
+        if self.kind not in KINDS:
+            msg = f"kind={self.kind!r}: choose one of {KINDS}"
+            raise InputError(msg)
+        if self.preconditioner is not None and self.energy is None:
+            msg = "preconditioner without energy: of a GradientFlow its own is taken, for other terms give both"
+            raise InputError(msg)
+
+    def order(self, terms: Any) -> int:
+        """Second order; Itoh and Abe's is of first order."""
+        del terms
+        return 1 if self.kind == "itoh_abe" else 2
+
+    def error_order(self, terms: Any) -> int:
+        """Of the difference to explicit Euler."""
+        del terms
+        return 2
+
+    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> None:
+        """Nothing is remembered."""
+        del terms, t0, t1, y0, args
+
+    def step(
+        self, terms: Any, t0: Any, t1: Any, y0: Array, args: Any, solver_state: None, made_jump: Any
+    ) -> tuple[Array, Array, dict, None, dfx.RESULTS]:
+        """Solve ``z + h M G(x, x + z) = 0`` from explicit Euler's z, cut to where E is not raised."""
+        del solver_state, made_jump
+        h, known = t1 - t0, self._known(terms, t0, y0)
+        first = h * terms.vf(t0, y0, args)
+        start = _damped(lambda z: known.energy(y0 + z), first)
+        solved = optx.root_find(
+            lambda z, _: z + h * known.apply(discrete_gradient(known.energy, y0, z, self.kind)), self.root_finder,
+            start, throw=False, max_steps=self.most,
+        )  # fmt: skip
+        y1 = y0 + solved.value
+        return y1, 0.5 * (solved.value - first), {"y0": y0, "y1": y1}, None, dfx.RESULTS.promote(solved.result)
+
+    def func(self, terms: Any, t0: Any, y0: Array, args: Any) -> Any:
+        """The vector field."""
+        return terms.vf(t0, y0, args)
+
+    def _known(self, terms: Any, t0: Any, y0: Array) -> "Held":
+        """Energy and mobility at the start of the step."""
+        if self.energy is not None:
+            return Held(self.energy, t0, _operator(self.preconditioner, y0))
+        flows = flows_of(terms)
+        if len(flows) == 1 and isinstance(flows[0], GradientFlow):
+            return Held(flows[0].energy, t0, flows[0].mobility(t0, y0))
+        msg = "energy=None: the terms are not those of a GradientFlow, give DiscreteGradient(energy) theirs"
+        raise InputError(msg)
+
+
+class Held(eqx.Module):
+    """An energy at one time, and a mobility."""
+
+    at: EnergyFn
+    t: Any
+    mobility: lx.AbstractLinearOperator | None
+
+    def energy(self, x: Float[Array, " D"]) -> Scalar:
+        """``E(t, x)``."""
+        return self.at(self.t, x)
+
+    def apply(self, v: Float[Array, " D"]) -> Float[Array, " D"]:
+        """``M v``."""
+        return v if self.mobility is None else self.mobility.mv(v)
+
+
+def discrete_gradient(
+    energy: Callable[[Any], Scalar], x: Float[Array, " D"], z: Float[Array, " D"], kind: str
+) -> Float[Array, " D"]:
+    """``G(x, x + z)``, shape (D,); see the module."""
+    if kind == "mean_value":
+        nodes, weights = (jnp.asarray(part / 2, x.dtype) for part in np.polynomial.legendre.leggauss(NODES))
+        slopes = jax.vmap(lambda u: jax.grad(energy)(x + u * z))(nodes + 0.5)
+        return _corrected(energy, x, z, weights @ slopes)
+    if kind == "itoh_abe":
+        return _itoh_abe(energy, x, z)
+    return _corrected(energy, x, z, jax.grad(energy)(x + 0.5 * z))
+
+
+def _corrected(energy: Callable[[Any], Scalar], x: Array, z: Array, slope: Array) -> Array:
+    """``slope`` and, along z, what is missing to ``G.z = E(x + z) - E(x)``."""
+    square, missing = z @ z, energy(x + z) - energy(x) - slope @ z
+    still = square <= TINY**2 * (1 + x @ x)
+    return slope + jnp.where(still, 0.0, missing / jnp.where(still, 1.0, square)) * z
+
+
+def _itoh_abe(energy: Callable[[Any], Scalar], x: Array, z: Array) -> Array:
+    """Energies along the staircase from x to ``x + z``, D at once."""
+    size = x.size
+    moved = jnp.tril(jnp.ones((size, size), bool))
+    after = jax.vmap(energy)(jnp.where(moved, x + z, x))
+    before = jnp.concatenate([energy(x)[None], after[:-1]])
+    still = jnp.abs(z) <= 1e-6 * (1 + jnp.abs(x))  # the quotient would have lost half its digits
+    corners = jnp.where(moved, x + z, x) - 0.5 * jnp.diag(z)
+    slopes = jax.vmap(lambda corner, i: jax.grad(energy)(corner)[i])(corners, jnp.arange(size))
+    return jnp.where(still, slopes, (after - before) / jnp.where(still, 1.0, z))
+
+
+def _damped(raised: Callable[[Array], Scalar], z: Array, halvings: int = 40) -> Array:
+    """Z halved until the energy is not above that at zero: a start from which the equation is likely to be solved."""
+    here = raised(jnp.zeros_like(z))
+
+    def more(carry: tuple) -> Any:
+        now, k = carry
+        return ~(raised(now) <= here) & (k < halvings)
+
+    return jax.lax.while_loop(more, lambda carry: (0.5 * carry[0], carry[1] + 1), (z, 0))[0]
+
+
+def _operator(given: Array | None, x: Array) -> lx.AbstractLinearOperator | None:
+    if given is None:
+        return None
+    matrix = jnp.asarray(given, x.dtype)
+    if matrix.shape not in (x.shape, 2 * x.shape):
+        msg = f"preconditioner.shape={matrix.shape!r}: need (D,) or (D, D) with D={x.shape[0]}, as the states have"
+        raise InputError(msg)
+    return lx.DiagonalLinearOperator(matrix) if matrix.ndim == 1 else lx.MatrixLinearOperator(matrix)
