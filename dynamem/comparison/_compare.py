@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._errors import DynamemError, InputError
@@ -214,7 +215,7 @@ def _ascent(ask: Asked, name: str, rises: Rises, done: Solved) -> Ascent:
         return dataclasses.replace(found, mean_rises=int(test.rising.sum()))
     if not run.dense_ts.shape[1]:
         return found
-    every = np.full(len(run.dense_ts), run.dense_ts.shape[1])
+    every = jnp.full(len(run.dense_ts), run.dense_ts.shape[1])
     between = rises_of(energy, run.dense_ts, run.dense_xs, every)
     largest = float(between.change[between.rising].max(initial=0.0))
     return dataclasses.replace(found, dense_rises=int(between.rising.sum()), dense_largest=largest)

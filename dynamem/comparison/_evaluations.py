@@ -54,8 +54,8 @@ def per_step(solver: Any) -> tuple[int, int] | None:
     if type(solver) in PER_STEP:
         return 0, PER_STEP[type(solver)]
     if isinstance(solver, dfx.AbstractERK):
-        saved = int(solver.tableau.fsal)
-        return saved, solver.tableau.num_stages - saved
+        tableau: Any = solver.tableau
+        return int(tableau.fsal), tableau.num_stages - int(tableau.fsal)
     return None
 
 
@@ -94,6 +94,6 @@ def counted(flow: Any, how: tuple, **kept: Any) -> float:
     return total / min(COUNTED, states.shape[0])
 
 
-def fixed_step(span: tuple, steps: int) -> Array:
+def fixed_step(span: tuple, steps: Any) -> Array:
     """``(t1 - t0)/steps`` as an array, so that a ladder of steps compiles once."""
     return jnp.asarray((span[1] - span[0]) / steps)

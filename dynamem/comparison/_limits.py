@@ -37,9 +37,9 @@ class Kicked(dfx.AbstractPath):
     t0: Any = -jnp.inf
     t1: Any = jnp.inf
 
-    def evaluate(self, t0: Scalar, t1: Scalar | None = None, left: bool = True) -> Float[Array, " 1"]:
+    def evaluate(self, t0: Any, t1: Any = None, left: bool = True, use_levy: bool = False) -> Float[Array, " 1"]:
         """``z sqrt(t1 - t0)``, shape (1,)."""
-        del left
+        del left, use_levy
         return (self.z * jnp.sqrt(t1 - t0))[None]
 
 
@@ -58,7 +58,7 @@ class Change(eqx.Module):
         t0 = jnp.asarray(self.t0, states.dtype)
         if self.flow.diffusion(t0, states[0], None) is not None:
             return self._mean(states, h, t0)
-        kept = self.kept or {"max_steps": self.steps + 2}
+        kept: dict[str, Any] = self.kept or {"max_steps": self.steps + 2}
         how = (states, (t0, t0 + self.steps * h), self.solver, dfx.ConstantStepSize(), h, None)
         run = solve(self.flow, *how, **kept).trimmed(1)
         values, sizes = along(_Sized(self.energy), run.ts, run.xs)
@@ -78,7 +78,7 @@ class Change(eqx.Module):
         before, size = along(_Sized(self.energy), jnp.full(len(states), t0), states)
         weights = NODE_WEIGHTS / NODE_WEIGHTS.sum()
         bound = np.asarray(rounding_bound(jnp.asarray(sizes @ weights + size)))
-        return after @ weights - before - bound, bound, np.isfinite(np.asarray(ends)).all(axis=(1, 2))
+        return after @ weights - before - bound, bound, np.asarray(np.isfinite(np.asarray(ends)).all(axis=(1, 2)))
 
 
 class _Sized(eqx.Module):

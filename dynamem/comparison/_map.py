@@ -5,7 +5,7 @@ where the denoiser changes over a distance of ``s^2``. What no start of the grid
 """
 
 import dataclasses
-from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -42,7 +42,7 @@ class RiseMap:
 
 
 def rise_map(
-    name: str, solver: AbstractSampler, *, ratios: Sequence[float], noises: Sequence[float], steps: int = 4,
+    name: str, solver: AbstractSampler, *, ratios: Any, noises: Any, steps: int = 4,
     bound: float | None = None,
 ) -> RiseMap:  # fmt: skip
     """The map of one sampler; see the module."""

@@ -5,6 +5,7 @@ Only the straight part of a ladder is fitted: from the finest step upward, as lo
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -41,13 +42,13 @@ def orders_of(rows: Iterable[Row], theory: dict[tuple[str, str], float | None]) 
     return found
 
 
-def fitted(steps: Sequence[int], errors: Sequence[float]) -> tuple[float, float, float, int] | None:
+def fitted(steps: Sequence[Any], errors: Sequence[float]) -> tuple[float, float, float, int] | None:
     """Slope, its 95 % interval and the number of points; None if fewer than `LEAST` points are straight."""
     points = sorted((-np.log(n), np.log(e)) for n, e in zip(steps, errors, strict=True) if e > FLOOR and np.isfinite(e))
     best = None
     for count in range(LEAST, len(points) + 1):
         x, y = np.asarray(points[:count]).T
-        line = scipy.stats.linregress(x, y)
+        line: Any = scipy.stats.linregress(x, y)
         rest = y - line.intercept - line.slope * x
         if np.sqrt(np.mean(rest**2)) > STRAIGHT:
             break

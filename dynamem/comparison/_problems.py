@@ -129,14 +129,14 @@ def _reverse_sde(data: DataSet, states: int, key: Any) -> Problem:
     start, end = (float(-np.log(level)) for level in ends)
     return Problem(
         "reverse_sde", ReverseSDE(path, 1.0), starts(law.means, 8 * states, ends[0], key), start, end,
-        {"free_churn": FreeEnergy(path, 1.0), "free": FreeEnergy(path)}, memories=law.means,
+        {"free_churn": FreeEnergy(path, churn=1.0), "free": FreeEnergy(path)}, memories=law.means,
         tags=("diffusion", "noise"), title="reverse SDE of five Gaussians on a circle",
     )  # fmt: skip
 
 
 def _linear(data: DataSet, states: int, key: Any) -> Problem:
     blocks = [[[-1.0]], [[-5.0]], [[-0.5, 2.0], [-2.0, -0.5]], [[-2.0, 1.0, 0.0], [1.0, -2.0, 1.0], [0.0, 1.0, -2.0]]]
-    A = scipy.linalg.block_diag(*blocks)
+    A: Any = scipy.linalg.block_diag(*blocks)
     P = scipy.linalg.solve_continuous_lyapunov(A.T, -2 * np.eye(len(A)))
     system = Linear(jnp.asarray(A), jnp.asarray(P), jnp.asarray(0.0))
     x0 = jr.normal(key, (states, len(A)))
@@ -164,7 +164,7 @@ def _geometric(data: DataSet, states: int, key: Any) -> Problem:
 
 def _some(data: DataSet, count: int) -> Array:
     """Patterns spread over the data."""
-    rows = np.linspace(0, len(data.patterns) - 1, min(count, len(data.patterns))).astype(int)
+    rows = np.linspace(0, data.patterns.shape[0] - 1, min(count, data.patterns.shape[0])).astype(int)
     return jnp.asarray(data.patterns[np.unique(rows)])
 
 

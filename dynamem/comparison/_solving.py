@@ -57,9 +57,10 @@ def solved(ask: Asked, method: Method, steps: int | None, rtol: float | None) ->
     """Run a method with so many steps of its grid, or with a relative tolerance."""
     if isinstance(method.solver, str):
         return _outside(ask, method.solver, rtol)
-    adaptive, kept = steps is None, kept_of(ask, method)
+    adaptive = steps is None
+    kept: dict[str, Any] = kept_of(ask, method)
     if adaptive:
-        make = method.controller or (lambda tolerance: dfx.PIDController(rtol=tolerance, atol=ATOL * tolerance))
+        make: Any = method.controller or (lambda tolerance: dfx.PIDController(rtol=tolerance, atol=ATOL * tolerance))
         controller, dt0 = make(jnp.asarray(rtol)), None
     elif method.grid == "uniform":
         controller, dt0 = dfx.ConstantStepSize(), fixed_step(ask.span, steps)
@@ -83,7 +84,7 @@ def kept_of(ask: Asked, method: Method) -> dict[str, Any]:
     return {"max_steps": most, "dense": 0 if ask.keys is not None else DENSE, "shared": True}
 
 
-def _grid(problem: Problem, name: str, steps: int) -> Float[Array, " n"]:
+def _grid(problem: Problem, name: str, steps: Any) -> Float[Array, " n"]:
     """Times of a named grid, increasing from t0 to t1."""
     if name not in problem.grids:
         msg = f"grid={name!r}: problem {problem.name!r} has {['uniform', *problem.grids]}"

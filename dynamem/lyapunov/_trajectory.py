@@ -83,9 +83,9 @@ def brownian(noise: Any, span: tuple, adaptive: bool, solver: Any, key: PRNGKeyA
     how, area = {"shape": (noise.in_size(),), "key": key}, levy_area(solver)
     if not adaptive:
         return dfx.UnsafeBrownianPath(**how, levy_area=area)
-    area = area if issubclass(area, dfx.AbstractSpaceTimeTimeLevyArea) else dfx.SpaceTimeLevyArea
+    tree: Any = area if issubclass(area, dfx.AbstractSpaceTimeTimeLevyArea) else dfx.SpaceTimeLevyArea
     t0, t1 = span
-    return dfx.VirtualBrownianTree(t0, t1, tol=1e-4 * (t1 - t0), **how, levy_area=area)
+    return dfx.VirtualBrownianTree(t0, t1, tol=1e-4 * (t1 - t0), **how, levy_area=tree)
 
 
 @eqx.filter_jit

@@ -97,11 +97,11 @@ def _work(problem: str, rows: "list[Row]") -> Image:
     ends = []
     for method in dict.fromkeys(row.method for row in rows):
         mine = sorted((row for row in rows if row.method == method), key=lambda row: row.evaluations or 0)
-        xs, ys = [row.evaluations for row in mine], [row.error for row in mine]
+        xs, ys = (np.asarray(part, float) for part in ([row.evaluations for row in mine], [row.error for row in mine]))
         axes.plot(xs, ys, color=QUIET, linewidth=0.6, alpha=0.6, zorder=1)
         for row in mine:
             look: Any = {"markerfacecolor": "white", "color": RISE} if rose(row) else {"color": FALL}
-            axes.plot([row.evaluations], [row.error], marker="o", markersize=4, zorder=2, linestyle="", **look)
+            axes.plot(row.evaluations or 0, row.error or 0, marker="o", markersize=4, zorder=2, linestyle="", **look)
         ends.append((method, xs[-1], ys[-1]))
     _logarithmic(axes.xaxis)
     _logarithmic(axes.yaxis, 9)
@@ -132,7 +132,8 @@ def _named(axes: Axes, ends: list[tuple[str, Any, Any]], length: int = 26) -> No
     scale = np.log if axes.get_yscale() == "log" else np.asarray
     low, high = (float(scale(end)) for end in axes.get_ylim())
     wanted = sorted(((float(scale(y)) - low) / (high - low), name, x, y) for name, x, y in ends)
-    gap = min(13 / (72 * axes.get_position().height * axes.figure.get_figheight()), 1.0 / len(wanted))
+    figure: Any = axes.figure
+    gap = min(13 / (72 * axes.get_position().height * figure.get_figheight()), 1.0 / len(wanted))
     places: list[float] = []
     for place, *_ in wanted:
         places.append(max(place, places[-1] + gap) if places else place)

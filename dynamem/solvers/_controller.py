@@ -98,7 +98,7 @@ class LyapunovController(dfx.AbstractAdaptiveStepSizeController):
         return self._tolerance_of("atol", 1e-9)
 
     @property
-    def norm(self) -> Any:
+    def norm(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Norm of the wrapped controller."""
         return self._tolerance_of("norm", lambda x: jnp.sqrt(jnp.mean(jnp.square(x))))
 
@@ -108,7 +108,7 @@ class LyapunovController(dfx.AbstractAdaptiveStepSizeController):
     def wrap(self, direction: Any) -> "LyapunovController":
         """The controller for a direction of time, 1 or -1."""
         inner = self.controller.wrap(direction)
-        return LyapunovController(inner, self.energy, self.tolerance, self.smallest, self.error, direction)
+        return eqx.tree_at(lambda one: (one.controller, one.direction), self, (inner, direction))
 
     def _energy(self, t: Any, y: Array) -> tuple[Scalar, Scalar]:
         """Value and size at a time that runs forward."""

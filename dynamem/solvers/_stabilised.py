@@ -104,7 +104,8 @@ def within_margin(
     """The end of a step, with ``m^`` moved toward m into the margin of D12, and whether it was moved."""
     s = jnp.exp(-jnp.asarray(t0, y0.dtype))
     rho, fall = jnp.exp(-jnp.asarray(t1 - t0, y0.dtype)), -jnp.expm1(-jnp.asarray(t1 - t0, y0.dtype))
-    moments = path.law.moments(y0, s)
+    law: Any = path.law
+    moments = law.moments(y0, s)
     move = y0 - moments.mean
     off = y1 - moments.mean - rho * move  # (1 - rho)(m^ - m)
     allowed = fall**2 * (move @ move + 2 * s**2 * moments.kl)
