@@ -1,6 +1,7 @@
 """`compare`: problems times methods times steps, each solved, timed, and asked whether its energies rose."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..lyapunov import Directional, Rises, along, mean_test, rises_of
 from ._limits import limit_of
 from ._orders import orders_of
 from ._records import Ascent, Curve, Method, Order, Problem, Row, StepLimit
-from ._solving import Asked, Solved, asked, reference, solved
+from ._solving import OUTSIDE, Asked, Solved, asked, reference, solved
 
 
 SHOWN = 6
@@ -103,7 +104,7 @@ def compare_all(
                 found.curves.extend(curve)
                 done += 1
                 progress(f"{problem.name}: {method.name}", done, total)
-        theory = {(problem.name, method.name): method.order for method in methods}
+        theory = {(problem.name, method.name): _theory(ask, method) for method in methods}
         found.orders.extend(orders_of((row for row in found.rows if row.problem == problem.name), theory))
         if limits:
             for method in methods:
@@ -127,13 +128,32 @@ def problem_of(given: Problem | System) -> Problem:
 
 
 def _named(method: Method) -> Method:
-    if not method.steps and not method.tolerances:
+    """With its name, once its ladder is seen to be one."""
+    steps, outside = method.steps, isinstance(method.solver, str)
+    if not steps and not method.tolerances:
         msg = f"method={method.solver!r:.60}: give numbers of steps, or tolerances of an adaptive method"
         raise InputError(msg)
-    kind = method.solver if isinstance(method.solver, str) else type(method.solver).__name__
-    order = getattr(method.solver, "order", None) if method.order is None else None
-    known = method.order if order is None else order(None)
-    return dataclasses.replace(method, name=method.name or kind, order=None if known is None else float(known))
+    if any(n < 1 for n in steps) or any(a >= b for a, b in itertools.pairwise(steps)):
+        msg = f"steps={steps!r} of method {method.solver!r:.60}: need increasing whole numbers from 1"
+        raise InputError(msg)
+    if any(not rtol > 0 for rtol in method.tolerances):
+        msg = f"tolerances={method.tolerances!r} of method {method.solver!r:.60}: need numbers above 0"
+        raise InputError(msg)
+    if outside and (steps or method.solver not in OUTSIDE):
+        msg = f"solver={method.solver!r}, steps={steps!r}: need tolerances, and one of {list(OUTSIDE)}"
+        raise InputError(msg)
+    return dataclasses.replace(method, name=method.name or (method.solver if outside else type(method.solver).__name__))
+
+
+def _theory(ask: Asked, method: Method) -> float | None:
+    """The order that theory gives; with noise it depends on the noise, so that only the method's own counts."""
+    if method.order is not None or ask.keys is not None or isinstance(method.solver, str):
+        return method.order
+    try:
+        order = method.solver.order(ask.flow)
+    except ValueError:  # a solver of Ito's equations has none without noise, and its rows fail
+        return None
+    return None if order is None else float(order)
 
 
 def _ladder(method: Method) -> list[tuple[int | None, float | None]]:
@@ -150,10 +170,17 @@ def _checked(problem: Problem, methods: Sequence[Method], seed: int) -> Asked:
         raise InputError(msg)
     ask = asked(problem, seed)
     for name, energy in problem.energies.items():
-        shape = jax.eval_shape(energy, ask.span[0], ask.states[0]).shape
+        try:
+            shape = jax.eval_shape(energy, ask.span[0], ask.states[0]).shape
+        except (TypeError, ValueError) as error:
+            msg = f"energy={name!r} takes no states of shape {ask.states.shape[1:]!r}: {_reason(error)}"
+            raise InputError(msg) from error
         if shape != ():
             msg = f"energy={name!r} has values of shape {shape!r} on states of shape {ask.states.shape[1:]!r}: need ()"
             raise InputError(msg)
+    if ask.keys is not None and any(isinstance(method.solver, str) for method in methods):
+        msg = f"problem {problem.name!r} has noise, which scipy's solve_ivp does not know: leave its methods out"
+        raise InputError(msg)
     return ask
 
 

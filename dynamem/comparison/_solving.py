@@ -20,6 +20,8 @@ from ._records import Method, Problem
 MOST_STEPS = 4096
 DENSE = 65
 ATOL = 1e-3  # of an adaptive method, in units of its relative tolerance
+OUTSIDE = tuple(f"scipy:{kind}" for kind in ("RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA"))
+"""Methods of `scipy.integrate.solve_ivp`."""
 LEVELS = 11
 """A stochastic reference takes ``2^11`` steps of Heun's method."""
 
@@ -125,9 +127,13 @@ def reference(ask: Asked) -> Float[np.ndarray, "B D"]:
     exact = ask.problem.exact
     if callable(exact):
         given = (ask.states, *ask.span) if ask.keys is None else (ask.states, *ask.span, _brownian_ends(ask))
-        return np.asarray(exact(*given))
+        exact = exact(*given)
     if exact is not None:
-        return np.asarray(exact)
+        ends = np.asarray(exact)
+        if ends.shape != ask.states.shape:
+            msg = f"exact of problem {ask.problem.name!r} has shape {ends.shape!r}: need {ask.states.shape!r}"
+            raise InputError(msg)
+        return ends
     fine, rough = (_fine(ask, level) for level in ((LEVELS, LEVELS - 1) if ask.keys is not None else (0, 1)))
     gap = float(np.max(np.abs(fine - rough), initial=0.0))
     allowed = (1e-8 if ask.keys is None else 1e-1) * (1 + float(np.max(np.abs(fine))))
