@@ -315,7 +315,7 @@ SOLVERS = {name: (build, lambda build=build: stepped(build())) for name, build i
     "Stabilised": (lambda: dm.Stabilised(dm.EDMHeun(), path()), lambda: dm.ProbabilityFlow(path())),
     **{
         f"DiscreteGradient[{kind}]": (
-            lambda kind=kind: dm.DiscreteGradient(dm.LogSumExp(XI, 1.5), kind),
+            lambda kind=kind: dm.DiscreteGradient(dm.GradientFlow(dm.LogSumExp(XI, 1.5)), kind),
             lambda: dm.GradientFlow(dm.LogSumExp(XI, 1.5)),
         )
         for kind in ("gonzalez", "mean_value", "itoh_abe")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dynamem.cli import main as dynamem_command
-from dynamem.theorems import STOPPED, collect, library, prove, prove_named
+from dynamem.theorems import STOPPED, collect, own_folder, prove, prove_named
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +25,7 @@ LIBRARY = {one.name: one for one in collect([ROOT / "proofs"])}
 
 def test_every_statement_has_its_file():
     assert sorted(LIBRARY) == sorted(NAMES)
-    assert library() == ROOT / "proofs"
+    assert own_folder() == ROOT / "proofs"
     files = [file for file in (ROOT / "proofs").glob("*.py") if not file.name.startswith("_")]
     assert len(files) == len(NAMES)
     for name, one in LIBRARY.items():
@@ -65,12 +65,12 @@ def test_all_of_it_takes_less_than_five_minutes(tmp_path):
 
 
 def test_the_wheel_carries_the_theorems(tmp_path):
-    """Installed, without the repository beside it, `library` finds the folder inside the package."""
+    """Installed, without the repository beside it, `own_folder` finds the folder inside the package."""
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(tmp_path / "site")
-    code = "from dynamem.theorems import library, own; print(library(), own()['L1'].name)"
+    code = "from dynamem.theorems import own, own_folder; print(own_folder(), own()['L1'].name)"
     env = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, check=True, capture_output=True, text=True

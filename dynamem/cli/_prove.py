@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         complain(f"dynamem: note: {text}")
     from .. import theorems
 
-    places = [Path(place) for place in args.places] or [theorems.library()]
+    places = [Path(place) for place in args.places] or [theorems.own_folder()]
     everything = theorems.collect(places)
     found = theorems.select(everything, args.k)
     if not found:

@@ -10,7 +10,6 @@ from ._counterexamples import course_of as course_of
 from ._counterexamples import gallery as gallery
 from ._counterexamples import two_pattern_runs as two_pattern_runs
 from ._evaluations import counted as counted
-from ._limits import REAL_ENDS as REAL_ENDS
 from ._limits import largest_safe_step as largest_safe_step
 from ._map import RiseMap as RiseMap
 from ._map import rise_map as rise_map

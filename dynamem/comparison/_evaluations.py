@@ -71,7 +71,7 @@ def evaluations_of(flow: Any, solver: Any, run: Trajectory, how: tuple, *, adapt
         kept: further arguments of the run's `solve`.
     """
     known = per_step(solver)
-    if known is None:
+    if known is None or not isinstance(how[3], dfx.ConstantStepSize | dfx.StepTo | dfx.PIDController):
         return counted(flow, how, **kept)
     first, each = known
     tried = np.asarray(run.count) - 1 + np.asarray(run.rejected)

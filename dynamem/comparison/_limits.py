@@ -13,19 +13,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Scalar
+from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._types import EnergyFn
-from ..lyapunov import along, dynamics_of, magnitude, rounding_bound, solve
+from ..lyapunov import Sized, along, dynamics_of, rises_of, rounding_bound, solve
 from ..solvers import AbstractSampler
 from ._records import Method, StepLimit
 from ._solving import Asked, kept_of
 
 
-REAL_ENDS = {"Euler": 2.0, "Heun": 2.0, "Midpoint": 2.0, "Ralston": 2.0, "Bosh3": 2.5127, "Tsit5": 3.5068,
-             "Dopri5": 3.3066, "Dopri8": 5.1666}  # fmt: skip
-"""Real ends of stability intervals."""
 SCAN = 41
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
 
@@ -44,7 +41,7 @@ class Kicked(dfx.AbstractPath):
 
 
 class Change(eqx.Module):
-    """What an energy does over some steps: shape-(B,) changes and their rounding bounds, for any step."""
+    """What an energy does over some steps of any length."""
 
     energy: EnergyFn
     flow: Any
@@ -53,20 +50,18 @@ class Change(eqx.Module):
     steps: int = eqx.field(static=True)
     kept: Any = None
 
-    def __call__(self, states: Float[Array, "B D"], h: Float[Array, ""]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Largest change in a step, its bound, and whether the runs ended well, each of shape (B,)."""
+    def __call__(self, states: Float[Array, "B D"], h: Float[Array, ""]) -> tuple[np.ndarray, np.ndarray]:
+        """By how much the largest change in a step exceeds its rounding bound, and whether runs ended well, (B,)."""
         t0 = jnp.asarray(self.t0, states.dtype)
         if self.flow.diffusion(t0, states[0], None) is not None:
             return self._mean(states, h, t0)
         kept: dict[str, Any] = self.kept or {"max_steps": self.steps + 2}
         how = (states, (t0, t0 + self.steps * h), self.solver, dfx.ConstantStepSize(), h, None)
         run = solve(self.flow, *how, **kept).trimmed(1)
-        values, sizes = along(_Sized(self.energy), run.ts, run.xs)
-        bound = np.asarray(rounding_bound(jnp.asarray(sizes)))
-        excess = np.diff(values, axis=1) - bound[:, 1:] - bound[:, :-1]
-        return excess.max(axis=1), bound.max(axis=1), np.asarray(run.ok)
+        rises = rises_of(self.energy, run.ts, run.xs, run.count)
+        return (rises.change - rises.bound).max(axis=1), np.asarray(run.ok)
 
-    def _mean(self, states: Array, h: Array, t0: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _mean(self, states: Array, h: Array, t0: Array) -> tuple[np.ndarray, np.ndarray]:
         """In mean over one noise, by quadrature, for one step."""
         noise = self.flow.diffusion(t0, states[0], None)
         if noise.in_size() != 1 or self.steps != 1:
@@ -74,18 +69,11 @@ class Change(eqx.Module):
             raise InputError(msg)
         ends = _kicked_step(self.flow, self.solver, states, t0, h, jnp.asarray(NODES))
         times = jnp.full(ends.shape[:2], t0 + h)
-        after, sizes = along(_Sized(self.energy), times, ends)
-        before, size = along(_Sized(self.energy), jnp.full(len(states), t0), states)
+        after, sizes = along(Sized(self.energy), times, ends)
+        before, size = along(Sized(self.energy), jnp.full(len(states), t0), states)
         weights = NODE_WEIGHTS / NODE_WEIGHTS.sum()
         bound = np.asarray(rounding_bound(jnp.asarray(sizes @ weights + size)))
-        return after @ weights - before - bound, bound, np.asarray(np.isfinite(np.asarray(ends)).all(axis=(1, 2)))
-
-
-class _Sized(eqx.Module):
-    energy: EnergyFn
-
-    def __call__(self, t: Scalar, x: Float[Array, " D"]) -> tuple[Scalar, Scalar]:
-        return self.energy(t, x), magnitude(self.energy, t, x)
+        return after @ weights - before - bound, np.asarray(np.isfinite(np.asarray(ends)).all(axis=(1, 2)))
 
 
 @eqx.filter_jit
@@ -142,7 +130,7 @@ def largest_safe_step(
 
 def _witness(change: Change, states: Array, h: float) -> dict[str, Any] | None:
     """The state whose energy rises most in steps of h; None if none does."""
-    excess, _, ok = change(states, jnp.asarray(h, states.dtype))
+    excess, ok = change(states, jnp.asarray(h, states.dtype))
     excess = np.where(ok & np.isfinite(excess), excess, np.inf)
     worst = int(np.argmax(excess))
     if not excess[worst] > 0:

@@ -10,7 +10,7 @@ from ._records import Method, Problem
 
 LADDER = (8, 16, 32, 64, 128, 256)
 SHORT = (5, 10, 20, 40, 80)
-TOLERANCES = (1e-2, 1e-4, 1e-6, 1e-8)
+TOLERANCES = (1e-3, 1e-5, 1e-7)
 EXPLICIT = {
     "Euler": dfx.Euler(), "Heun": dfx.Heun(), "Midpoint": dfx.Midpoint(), "Ralston": dfx.Ralston(),
     "Bosh3": dfx.Bosh3(), "Tsit5": dfx.Tsit5(), "Dopri5": dfx.Dopri5(), "Dopri8": dfx.Dopri8(),
@@ -34,26 +34,29 @@ STOCHASTIC = {
 ITO = {"EulerMaruyama": (dfx.Euler(), 0.5), "ItoMilstein": (dfx.ItoMilstein(), 1.0)}
 
 
-BRIEF = ("Euler", "Heun", "Tsit5")
+BRIEF = {"memory": ("Euler", "Heun", "Bosh3", "Tsit5", "Dopri8"), "stiff": ("Euler", "Heun", "Tsit5"),
+         "diffusion": ("Euler", "Heun", "Tsit5"), "noise": ("EulerMaruyama", "Heun", "ShARK")}  # fmt: skip
+"""Diffrax's solvers with fixed steps that run by default, for problems with a tag, the last that it has."""
 
 
 def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
     """Methods for a problem: by whether it has noise, is stiff, or is the probability flow on clock "lam".
 
-    Strong orders are those of additive noise for `ReverseSDE`, of general noise otherwise. Explicit solvers with fixed
-    steps are all there for memories and linear systems, a few for the others unless ``every`` is set.
+    Strong orders are those of additive noise for `ReverseSDE`, of general noise otherwise. With ``every`` all of
+    Diffrax's solvers with fixed steps are there, without it those of `BRIEF` for problems that have one of its tags.
     """
-    flow = problem.flow
+    flow, brief = problem.flow, [names for tag, names in BRIEF.items() if tag in problem.tags and not every]
+    few = brief[-1] if brief else None
     if isinstance(flow, ReverseSDE):
         noisy = [Method(one, SHORT, name=name, order=1.0, tags=("sampler",)) for name, one in NOISY.items()]
-        return [*noisy, *_stochastic(STOCHASTIC)]
+        return [*noisy, *_stochastic({name: one for name, one in STOCHASTIC.items() if few is None or name in few})]
     if "noise" in problem.tags or isinstance(flow, dfx.MultiTerm):
         return _stochastic(ITO)
     stiff, diffusion = "stiff" in problem.tags, isinstance(flow, ProbabilityFlow)
     fixed = [
         Method(one, LADDER, name=name, tags=("explicit",))
         for name, one in EXPLICIT.items()
-        if every or not (stiff or diffusion) or name in BRIEF
+        if few is None or name in few
     ]
     adaptive = [_adaptive(name, EXPLICIT[name], "explicit") for name in ("Bosh3", "Tsit5")]
     implicit = [Method(IMPLICIT["ImplicitEuler"], LADDER, name="ImplicitEuler", tags=("implicit",))]
@@ -62,7 +65,7 @@ def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
     if every or stiff or "linear" in problem.tags:
         implicit.append(_adaptive("Kvaerno5", IMPLICIT["Kvaerno5"], "implicit"))
     kind = "Radau" if stiff else "RK45"
-    outside = [Method(f"scipy:{kind}", tolerances=TOLERANCES[:3], name=f"scipy {kind}", tags=("scipy", "adaptive"))]
+    outside = [Method(f"scipy:{kind}", tolerances=TOLERANCES, name=f"scipy {kind}", tags=("scipy", "adaptive"))]
     return [*(_samplers(problem) if diffusion else []), *fixed, *adaptive, *implicit, *outside]
 
 
@@ -79,7 +82,7 @@ def _samplers(problem: Problem) -> list[Method]:
     found = [Method(one, SHORT, name=name, tags=("sampler",)) for name, one in SAMPLERS.items()]
     if "karras" in problem.grids:
         found += [
-            Method(one, SHORT[:4], "karras", name=f"{name}, karras", tags=("sampler",))
+            Method(one, SHORT[1:3], "karras", name=f"{name}, karras", tags=("sampler",))
             for name, one in SAMPLERS.items()
             if name in ("DDIM", "DPMSolver2M", "EDMHeun")
         ]

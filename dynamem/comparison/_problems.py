@@ -155,7 +155,7 @@ def _geometric(data: DataSet, states: int, key: Any) -> Problem:
     def exact(x: Array, t0: Array, t1: Array, w: Array) -> Array:
         return x * jnp.exp((-DECAY - 0.5 * NOISE**2) * (t1 - t0) + NOISE * w)
 
-    x0 = 1 + jr.uniform(key, (16 * states, 1))
+    x0 = 1 + jr.uniform(key, (8 * states, 1))
     return Problem(
         "geometric", terms, x0, 0.0, 1.0, {"own": system.energy}, exact=exact, tags=("linear", "noise"),
         limits={"Euler": (2 * DECAY - NOISE**2) / DECAY**2}, title="geometric Brownian motion",

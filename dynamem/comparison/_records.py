@@ -21,7 +21,8 @@ class Problem:
         states: initial states, shape (B, D).
         t0: start.
         t1: end, later than ``t0``.
-        energies: ``E(t, x)`` on the flow's clock, by name.
+        energies: ``E(t, x)`` on the flow's clock, by name; the first is the one that should fall, by which runs are
+            judged, the others are there to compare with.
         exact: final states (B, D), or a function of them: ``(states, t0, t1) -> (B, D)``; None asks for a fine solve.
         memories: patterns (N, D) that a final state may be near, None if there are none.
         grids: what makes the times ``(t0, ..., t1)`` of n steps, by name; "uniform" is always there.
@@ -93,6 +94,11 @@ class Ascent:
     dense_largest: float | None = None
     mean_rises: int | None = None
 
+    @property
+    def risen(self) -> int:
+        """Rises that speak against the energy: in steps, and with noise in the mean of steps."""
+        return self.rises if self.mean_rises is None else self.mean_rises
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -104,7 +110,8 @@ class Row:
         grid: name of the grid, None if adaptive.
         steps: number of fixed steps, None if adaptive.
         tolerance: relative tolerance, None if fixed.
-        evaluations: calls of the vector field for one state, a mean over states.
+        evaluations: calls of the vector field for one state, a mean over states: known for explicit solvers and
+            samplers with fixed steps or Diffrax's own controllers, counted for others.
         accepted: steps taken, mean over states.
         rejected: steps tried in vain, mean over states.
         seconds: wall time of one warm solve of all states.
@@ -135,6 +142,11 @@ class Row:
     status: str
     reason: str
     tags: tuple[str, ...]
+
+    @property
+    def judged(self) -> Ascent | None:
+        """What the first energy did, None where there is none or the run failed."""
+        return next(iter(self.energies.values()), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +204,8 @@ class StepLimit:
         method: name.
         energy: name.
         safe: largest step found without a rise, of all that were tried below it.
-        unsafe: least step found with one, infinity if none was.
+        unsafe: least step found with one (or whose solve failed); infinity, in JSON null, if none was: then ``safe`` is
+            the largest step that was tried.
         theory: bound known from theory, None if none is.
         witness: state, time and step of a rise; None if none was found.
     """

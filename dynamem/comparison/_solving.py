@@ -77,7 +77,9 @@ def solved(ask: Asked, method: Method, steps: int | None, rtol: float | None) ->
     end = time.perf_counter()
     calls = evaluations_of(ask.flow, method.solver, run, how, adaptive=adaptive, **kept)
     noise = None if ask.keys is None else kicks(ask.flow, run, ask.keys, ask.span, adaptive=True, solver=method.solver)
-    return Solved(run, calls, end - between, max(0.0, 2 * between - begin - end), noise)
+    kept_run = run.trimmed(1)  # energies are asked for at the steps that were made only
+    noise = None if noise is None else np.asarray(noise)[:, : kept_run.ts.shape[1] - 1]
+    return Solved(kept_run, calls, end - between, max(0.0, 2 * between - begin - end), noise)
 
 
 def kept_of(ask: Asked, method: Method) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ._generator import generator as generator
 from ._generator import laplacian as laplacian
 from ._generator import split as split
 from ._rises import Rises as Rises
+from ._rises import Sized as Sized
 from ._rises import differences as differences
 from ._rises import rises_of as rises_of
 from ._rounding import magnitude as magnitude

@@ -61,10 +61,13 @@ class Rises(eqx.Module):
         }
 
 
-class _Sized(eqx.Module):
+class Sized(eqx.Module):
+    """``(t, x) -> (E, its magnitude)``."""
+
     energy: EnergyFn
 
     def __call__(self, t: Scalar, x: Float[Array, " D"]) -> tuple[Scalar, Scalar]:
+        """At time ``t`` and state ``x`` (D,)."""
         return self.energy(t, x), magnitude(self.energy, t, x)
 
 
@@ -72,7 +75,7 @@ def rises_of(
     energy: EnergyFn, ts: Float[Array, "B n"], xs: Float[Array, "B n D"], count: Array, tolerance: float = 0.0
 ) -> Rises:
     """Evaluate an energy along trajectories and difference it; ``tolerance`` is forgiven on top of rounding."""
-    values, sizes = along(_Sized(energy), ts, xs)
+    values, sizes = along(Sized(energy), ts, xs)
     return differences(values, sizes, np.asarray(count), tolerance)
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 WORK = (
     "Error at the end of the run against calls of the vector field for one state, both logarithmic: lower and further "
     "left is better. A filled blue mark is a run in which the energy named in the title never rose beyond rounding, a "
-    "hollow orange one a run in which it did, in a step of some state. Of each method the last mark carries its name."
+    "hollow orange one a run in which it did: in a step of some state, or, with noise, in the mean of a step over "
+    "paths. A run whose error is exactly 0 is in the table only. Of each method the last mark carries its name."
 )
 MAP = (
     "The largest rise of the free energy V in a step, over the squared noise level at its start, for runs between two "
@@ -79,15 +80,9 @@ def work_section(rows: "Sequence[Row]") -> Section:
     return Section("work", "Work and precision", LEADS["work"], blocks, "Nothing was run.")
 
 
-def first_energy(row: "Row") -> str | None:
-    """The energy by which runs are marked: the problem's first."""
-    return next(iter(row.energies), None)
-
-
 def rose(row: "Row") -> bool:
-    """Whether the first energy rose in a step."""
-    name = first_energy(row)
-    return name is not None and row.energies[name].rises > 0
+    """Whether the first energy rose in a step, with noise in mean."""
+    return row.judged is not None and row.judged.risen > 0
 
 
 def _work(problem: str, rows: "list[Row]") -> Image:
@@ -106,7 +101,7 @@ def _work(problem: str, rows: "list[Row]") -> Image:
     _logarithmic(axes.xaxis)
     _logarithmic(axes.yaxis, 9)
     _named(axes, ends)
-    energy = first_energy(rows[0])
+    energy = next(iter(rows[0].energies), None)
     told = "no energy" if energy is None else energy_name(energy)
     figure.text(0.01, 0.985, f"{clipped(problem, 40)}: {told}", va="top", fontweight="bold")
     _key(figure)

@@ -53,7 +53,8 @@ class Watched(eqx.Module):
 class LyapunovController(dfx.AbstractAdaptiveStepSizeController):
     """Rejects steps that raise ``E(t, x)``, and otherwise does what the wrapped controller does.
 
-    It costs an evaluation of the energy for each step tried, and no call of the vector field.
+    It costs an evaluation of the energy for each step tried and no call of the vector field. Of a function that is not
+    an `AbstractEnergy` it takes the gradient too, from which rounding is judged.
 
     Arguments:
         controller: any Diffrax controller.

@@ -12,7 +12,8 @@ of which the last term is what an equation that is not solved exactly may add. W
 - Itoh & Abe (1988, J. Comput. Phys. 76), first order, without gradients: coordinate by coordinate ``(E(.., y_i, ..) -
   E(.., x_i, ..))/(y_i - x_i)``.
 
-Energies that depend on time are taken at the start of the step.
+Energies that depend on time are taken at the start of the step. Where E is not convex and the step long, the equation
+may have no solution near x, or none that Newton's method finds: the step then says so in its result.
 """
 
 from collections.abc import Callable
@@ -44,28 +45,23 @@ class DiscreteGradient(dfx.AbstractAdaptiveSolver):
     With an adaptive controller a step whose equation cannot be solved is rejected; with fixed steps the solve fails.
 
     Arguments:
-        energy: any ``E(t, x)``; that of the `GradientFlow` behind the terms if None.
+        flow: the `GradientFlow` whose energy and preconditioner these are; that behind the terms if None, so that only
+            terms of the user's own need it.
         kind: "gonzalez", "mean_value" or "itoh_abe".
-        preconditioner: M beside ``energy``: None (identity), a diagonal (D,) or a matrix (D, D); of a `GradientFlow`
-            its own is taken.
         root_finder: any Optimistix root finder.
         most: its iterations.
     """
 
-    energy: EnergyFn | None = None
+    flow: GradientFlow | None = None
     kind: Literal["gonzalez", "mean_value", "itoh_abe"] = eqx.field(default="gonzalez", static=True)
-    preconditioner: Float[Array, "..."] | None = None
     root_finder: optx.AbstractRootFinder = optx.Newton(rtol=1e-10, atol=1e-12)
-    most: int = eqx.field(default=64, static=True)
+    most: int = eqx.field(default=256, static=True)
     term_structure: ClassVar = dfx.AbstractTerm
     interpolation_cls: ClassVar[Callable[..., dfx.LocalLinearInterpolation]] = dfx.LocalLinearInterpolation
 
     def __check_init__(self) -> None:
         if self.kind not in KINDS:
             msg = f"kind={self.kind!r}: choose one of {KINDS}"
-            raise InputError(msg)
-        if self.preconditioner is not None and self.energy is None:
-            msg = "preconditioner without energy: of a GradientFlow its own is taken, for other terms give both"
             raise InputError(msg)
 
     def order(self, terms: Any) -> int:
@@ -103,12 +99,10 @@ class DiscreteGradient(dfx.AbstractAdaptiveSolver):
 
     def _known(self, terms: Any, t0: Any, y0: Array) -> "Held":
         """Energy and mobility at the start of the step."""
-        if self.energy is not None:
-            return Held(self.energy, t0, _operator(self.preconditioner, y0))
-        flows = flows_of(terms)
+        flows = flows_of(terms) if self.flow is None else [self.flow]
         if len(flows) == 1 and isinstance(flows[0], GradientFlow):
             return Held(flows[0].energy, t0, flows[0].mobility(t0, y0))
-        msg = "energy=None: the terms are not those of a GradientFlow, give DiscreteGradient(energy) theirs"
+        msg = "flow=None: the terms are not those of a GradientFlow, give DiscreteGradient(GradientFlow(energy)) one"
         raise InputError(msg)
 
 
@@ -169,13 +163,3 @@ def _damped(raised: Callable[[Array], Scalar], z: Array, halvings: int = 40) -> 
         return ~(raised(now) <= here) & (k < halvings)
 
     return jax.lax.while_loop(more, lambda carry: (0.5 * carry[0], carry[1] + 1), (z, 0))[0]
-
-
-def _operator(given: Array | None, x: Array) -> lx.AbstractLinearOperator | None:
-    if given is None:
-        return None
-    matrix = jnp.asarray(given, x.dtype)
-    if matrix.shape not in (x.shape, 2 * x.shape):
-        msg = f"preconditioner.shape={matrix.shape!r}: need (D,) or (D, D) with D={x.shape[0]}, as the states have"
-        raise InputError(msg)
-    return lx.DiagonalLinearOperator(matrix) if matrix.ndim == 1 else lx.MatrixLinearOperator(matrix)

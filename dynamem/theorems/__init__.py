@@ -13,8 +13,8 @@ The constants of a statement are keyword arguments, so that a test can move each
 from ._collect import STOPPED as STOPPED
 from ._collect import Found as Found
 from ._collect import collect as collect
-from ._collect import library as library
 from ._collect import own as own
+from ._collect import own_folder as own_folder
 from ._collect import prove as prove
 from ._collect import prove_named as prove_named
 from ._collect import select as select

@@ -40,7 +40,7 @@ class Found:
         return self.theorem.prove()
 
 
-def library() -> Path:
+def own_folder() -> Path:
     """The folder of dynamem's own theorems: inside an installed package, beside it in a checkout."""
     inside = Path(str(files("dynamem"))) / "theorems" / "library"
     return inside if inside.is_dir() else Path(str(files("dynamem"))).parent / "proofs"
@@ -71,7 +71,7 @@ def select(found: Sequence[Found], pattern: str) -> list[Found]:
 @functools.cache
 def own() -> dict[str, Found]:
     """Dynamem's own theorems by name."""
-    return {one.name: one for one in collect([library()])}
+    return {one.name: one for one in collect([own_folder()])}
 
 
 def prove(
