@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from ..catalog._names import PROBLEMS
     from ._collector import still
     from ._data import load, require_states
+    from ._ladders import compare_text
     from ._messages import note, say
     from ._output import check_all
     from ._systems import check_names
@@ -66,11 +67,11 @@ def run(args: argparse.Namespace) -> int:
     require_states(args.states, data.patterns.shape[1], args.problems)
     paths = check_all({"json": args.json, "html": args.html}, {"data": args.data, "weights": args.weights})
     with still():
-        found, environment = _compute(args, list(dict.fromkeys(args.problems)) or list(PROBLEMS), data)
+        found, environment, pictures = _compute(args, list(dict.fromkeys(args.problems)) or list(PROBLEMS), data)
     for text in found.errors:
         note(text)
     say(compare_text(found))
-    _deliver(found, environment, paths)
+    _deliver(found, environment, pictures, paths)
     return exit_code(map(verdict_of, found.rows), args.expect)
 
 
@@ -81,7 +82,8 @@ def verdict_of(row: Any) -> str:
     return "broken" if row.judged is not None and row.judged.risen else "holds"
 
 
-def _compute(args: argparse.Namespace, names: Sequence[str], data: Any) -> tuple[Any, dict[str, Any]]:
+def _compute(args: argparse.Namespace, names: Sequence[str], data: Any) -> tuple[Any, dict[str, Any], Any]:
+    """The comparison, its environment, and the maps and exhibits of the page if there will be one."""
     from ._cache import prepare_jax
     from ._messages import note
     from ._progress import progress
@@ -102,7 +104,8 @@ def _compute(args: argparse.Namespace, names: Sequence[str], data: Any) -> tuple
         raise InputError(msg)
     with progress(verbose=args.verbose) as report:
         found = comparison.compare_all(asked, seed=args.seed, progress=report)
-    return found, environment(options)
+        pictures = (comparison.rise_maps(report), comparison.gallery()) if args.html else None
+    return found, environment(options), pictures
 
 
 def _chosen(args: argparse.Namespace, methods: Sequence[Any]) -> list[Any]:
@@ -120,68 +123,22 @@ def _chosen(args: argparse.Namespace, methods: Sequence[Any]) -> list[Any]:
     return [dataclasses.replace(one, steps=steps) if one.steps else one for one in kept]
 
 
-def compare_text(found: Any) -> str:
-    """The tables for people, at most `WIDTH` columns: a line a method, with its most exact run."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from ._table import page_of
-
-    orders = {(one.problem, one.method): one for one in found.orders}
-    limits = {(one.problem, one.method): one for one in found.limits}
-    parts: list[Any] = []
-    for problem in dict.fromkeys(row.problem for row in found.rows):
-        rows = [row for row in found.rows if row.problem == problem]
-        energy = next((name for row in rows for name in row.energies), "")
-        grid = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
-        for name in ("method", "calls", "error", "order", f"{energy} rises", "largest", "safe step"):
-            grid.add_column(name, justify="left" if name == "method" else "right", no_wrap=name != "method")
-        for method in dict.fromkeys(row.method for row in rows):
-            key = (problem, method)
-            mine = [row for row in rows if row.method == method]
-            grid.add_row(*map(Text, _line(method, mine, energy, orders.get(key), limits.get(key))))
-        parts += [Text(problem, style="bold"), grid, ""]
-    failed = sum(row.status != "ok" for row in found.rows)
-    told = "calls and error are of the most exact run of a method, rises of all its runs"
-    parts.append(Text(f"{len(found.rows)} runs, {failed} failed; {told}"))
-    return page_of(parts)
-
-
-def _line(method: str, rows: Sequence[Any], energy: str, order: Any, limit: Any) -> tuple[str, ...]:
-    good = [row for row in rows if row.error is not None]
-    if not good:
-        return method, "", "failed", "", "", "", ""
-    best = min(good, key=lambda row: row.error)
-    told = [row.energies[energy] for row in rows if energy in row.energies]
-    pairs, rises = sum(one.pairs for one in told), sum(one.rises for one in told)
-    return (
-        method,
-        "" if best.evaluations is None else f"{best.evaluations:.0f}",
-        f"{best.error:.1e}",
-        "" if order is None else f"{order.order:.2f}",
-        f"{rises}/{pairs}",
-        f"{max((one.largest for one in told), default=0.0):.1e}" if rises else "",
-        "" if limit is None else f"{limit.safe:.4g}" if limit.unsafe < float("inf") else f">= {limit.safe:.4g}",
-    )
-
-
 def document(found: Any, environment: dict[str, Any]) -> dict[str, Any]:
     """The JSON document: the records as they are."""
     from ._json import plain
 
-    kinds = ("rows", "orders", "limits", "curves")
+    kinds = ("problems", "rows", "orders", "limits", "curves")
     parts = {name: list(map(dataclasses.asdict, getattr(found, name))) for name in kinds}
     return plain({"schema": SCHEMA, "environment": environment, **parts, "errors": found.errors})
 
 
-def _deliver(found: Any, environment: dict[str, Any], paths: dict[str, Path]) -> None:
+def _deliver(found: Any, environment: dict[str, Any], pictures: Any, paths: dict[str, Path]) -> None:
     from ._output import staged
 
     if "json" in paths:
         with staged("json", paths["json"]) as draft:
             draft.write_text(json.dumps(document(found, environment), allow_nan=False) + "\n", encoding="utf-8")
     if "html" in paths:
-        from ..comparison import gallery, rise_maps
         from ..report import write_compare_html
 
-        write_compare_html(found, rise_maps(), gallery(), environment, paths["html"])
+        write_compare_html(found, *pictures, environment, paths["html"])

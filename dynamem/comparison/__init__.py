@@ -24,4 +24,5 @@ from ._records import Method as Method
 from ._records import Order as Order
 from ._records import Problem as Problem
 from ._records import Row as Row
+from ._records import Setting as Setting
 from ._records import StepLimit as StepLimit

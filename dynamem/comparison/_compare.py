@@ -14,7 +14,7 @@ from ..catalog import System
 from ..lyapunov import Directional, Rises, along, mean_test, rises_of
 from ._limits import limit_of
 from ._orders import orders_of
-from ._records import Ascent, Curve, Method, Order, Problem, Row, StepLimit
+from ._records import Ascent, Curve, Method, Order, Problem, Row, Setting, StepLimit
 from ._solving import OUTSIDE, Asked, Solved, asked, reference, solved
 
 
@@ -27,6 +27,7 @@ class Comparison:
     """What a comparison found.
 
     Attributes:
+        problems: what was solved.
         rows: one for each problem, method, and number of steps or tolerance.
         orders: fitted orders of fixed ladders.
         limits: largest safe steps.
@@ -34,6 +35,7 @@ class Comparison:
         errors: what failed, a sentence each.
     """
 
+    problems: list[Setting]
     rows: list[Row]
     orders: list[Order]
     limits: list[StepLimit]
@@ -41,9 +43,10 @@ class Comparison:
     errors: list[str]
 
     def merge(self, other: "Comparison") -> "Comparison":
-        """Both."""
-        names = [field.name for field in dataclasses.fields(self)]
-        return Comparison(*(getattr(self, name) + getattr(other, name) for name in names))
+        """Both; a problem of both is named once."""
+        names = ("rows", "orders", "limits", "curves", "errors")
+        both = (getattr(self, name) + getattr(other, name) for name in names)
+        return Comparison(list(dict.fromkeys(self.problems + other.problems)), *both)
 
     def filter(self, *, problem: str | None = None, method: str | None = None, tag: str | None = None) -> "Comparison":
         """What is of a problem, of a method (part of its name will do), and of runs that have a tag."""
@@ -55,8 +58,9 @@ class Comparison:
         parts = (
             [one for one in part if (one.problem, one.method) in kept] for part in (self.rows, self.orders, self.limits)
         )
-        curves = [one for one in self.curves if any(one.problem == p and one.method.startswith(m) for p, m in kept)]
-        return Comparison(*parts, curves, self.errors)
+        curves = [one for one in self.curves if (one.problem, _without_steps(one)) in kept]
+        problems = [one for one in self.problems if any(one.name == p for p, _ in kept)]
+        return Comparison(problems, *parts, curves, self.errors)
 
 
 def compare(
@@ -86,7 +90,7 @@ def compare_all(
     """`compare` for several problems, each with methods of its own; one that cannot be asked is told in `errors`."""
     questions = [(problem_of(problem), [_named(one) for one in methods]) for problem, methods in questions]
     total = sum(len(method.steps or method.tolerances) for _, methods in questions for method in methods)
-    done, found = 0, Comparison([], [], [], [], [])
+    done, found = 0, Comparison([], [], [], [], [], [])
     alone = len(questions) == 1
     for problem, methods in questions:
         try:
@@ -97,6 +101,7 @@ def compare_all(
                 raise
             found.errors.append(f"{problem.name}: {error}")
             continue
+        found.problems.append(_setting(problem))
         for method in methods:
             for steps, rtol in _ladder(method):
                 row, curve = _row(ask, method, steps, rtol, goal, found.errors)
@@ -125,6 +130,12 @@ def problem_of(given: Problem | System) -> Problem:
         )
     msg = f"problem={type(given).__name__}: give a dynamem.Problem or a dynamem.System"
     raise InputError(msg)
+
+
+def _setting(problem: Problem) -> Setting:
+    states, dimension = problem.states.shape
+    words = problem.name, problem.title, tuple(problem.tags), tuple(problem.energies)
+    return Setting(*words, states, dimension, float(problem.t0), float(problem.t1))
 
 
 def _named(method: Method) -> Method:
@@ -268,6 +279,11 @@ def _curve(row: Row, method: Method, rises: dict[str, Rises], done: Solved) -> l
     return [Curve(row.problem, told, name, calls, one.values[0, :count], one.rising[0, : count - 1])]
 
 
+def _without_steps(curve: Curve) -> str:
+    """Its method's name."""
+    return curve.method.rpartition(" ")[0]
+
+
 def _few(curves: list[Curve]) -> list[Curve]:
     """Of each problem a few: those that rise first, and of each method its coarsest run."""
     kept: list[Curve] = []
@@ -275,7 +291,7 @@ def _few(curves: list[Curve]) -> list[Curve]:
         coarse: dict[str, Curve] = {}
         for one in curves:
             if one.problem == problem:
-                coarse.setdefault(one.method.rpartition(" ")[0], one)
+                coarse.setdefault(_without_steps(one), one)
         order = sorted(coarse.values(), key=lambda one: not one.rising.any())
         kept.extend(order[:SHOWN])
     return kept

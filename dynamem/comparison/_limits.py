@@ -140,11 +140,17 @@ def _witness(change: Change, states: Array, h: float) -> dict[str, Any] | None:
 
 
 def limit_of(ask: Asked, method: Method) -> list[StepLimit]:
-    """The limit of a problem's first energy from its own states; none for noise, other programs, and adaptive steps."""
-    if ask.keys is not None or isinstance(method.solver, str) or not method.steps or not ask.problem.energies:
+    """The limit of a problem's first energy from its own states; none for adaptive steps and programs of others.
+
+    With noise there is one in mean where there is one noise and the solver reads nothing but its increments.
+    """
+    if isinstance(method.solver, str) or not method.steps or not ask.problem.energies:
+        return []
+    noise = ask.flow.diffusion(ask.span[0], ask.states[0], None)
+    if noise is not None and (noise.in_size() != 1 or isinstance(method.solver, AbstractSampler | dfx.AbstractSRK)):
         return []
     name, energy = next(iter(ask.problem.energies.items()))
-    steps = 4 if isinstance(method.solver, AbstractSampler) else 1
+    steps = 4 if isinstance(method.solver, AbstractSampler) else 1  # what a sampler remembers counts
     high = float(ask.span[1] - ask.span[0]) / steps
     theory = ask.problem.limits.get(type(method.solver).__name__)
     found = largest_safe_step(

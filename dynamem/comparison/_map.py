@@ -5,6 +5,7 @@ where the denoiser changes over a distance of ``s^2``. What no start of the grid
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -56,8 +57,12 @@ def rise_map(
     return RiseMap(name, r, s, rise, steps, bound)
 
 
-def rise_maps() -> list[RiseMap]:
-    """Maps of the samplers of the probability flow, with the ratios that the theorems D13 and D20 name."""
+def rise_maps(progress: Callable[[str, int, int], None]) -> list[RiseMap]:
+    """Maps of the samplers of the probability flow, with the ratios that the theorems D13 and D20 name.
+
+    Args:
+        progress: told ``(label, done, total)`` after each map.
+    """
     ratios, noises = np.linspace(0.04, 0.96, 47), np.geomspace(0.02, 2.0, 13)
     asked = (
         ("DDIM", DDIM(), None),
@@ -67,4 +72,8 @@ def rise_maps() -> list[RiseMap]:
         ("Adams-Bashforth 2", ExponentialAB(2), float(np.exp(-1))),
         ("Adams-Bashforth 3", ExponentialAB(3), None),
     )
-    return [rise_map(name, solver, ratios=ratios, noises=noises, bound=bound) for name, solver, bound in asked]
+    maps = []
+    for name, solver, bound in asked:
+        maps.append(rise_map(name, solver, ratios=ratios, noises=noises, bound=bound))
+        progress(f"map: {name}", len(maps), len(asked))
+    return maps

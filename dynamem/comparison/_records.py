@@ -46,6 +46,31 @@ class Problem:
 
 
 @dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a problem was, in words and numbers.
+
+    Attributes:
+        name: its name.
+        title: one line for people, or "".
+        tags: its tags.
+        energies: names of its energies, the one by which runs are judged first.
+        states: number of initial states.
+        dimension: coordinates of a state.
+        t0: start.
+        t1: end.
+    """
+
+    name: str
+    title: str
+    tags: tuple[str, ...]
+    energies: tuple[str, ...]
+    states: int
+    dimension: int
+    t0: float
+    t1: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Method:
     """A solver, and how its steps are chosen: a ladder of fixed grids, or of tolerances of an adaptive controller.
 

@@ -1,6 +1,6 @@
 """The page of a comparison: work and precision, energies, where samplers raise them, orders, safe steps, a gallery."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ._words import clipped, counted, energy_name, number
 
 
 if TYPE_CHECKING:
-    from ..comparison import Comparison, Counterexample, Course, Order, RiseMap, Row, StepLimit
+    from ..comparison import Ascent, Comparison, Counterexample, Course, Order, RiseMap, Row, StepLimit
 
 WORK = (
     "Error at the end of the run against calls of the vector field for one state, both logarithmic: lower and further "
@@ -40,7 +40,7 @@ def compare_sections(
 ) -> list[Section]:
     """All parts of the page, in their order."""
     return [
-        work_section(found.rows),
+        work_section(found.rows, {one.name: one.title for one in found.problems}),
         course_section(found.curves),
         Section("map", "Where samplers raise the free energy", LEADS["map"], _maps(maps), "No sampler was mapped."),
         Section(
@@ -68,7 +68,7 @@ LEADS = {
 # ------------------------------------------------------------------ work and precision
 
 
-def work_section(rows: "Sequence[Row]") -> Section:
+def work_section(rows: "Sequence[Row]", titles: Mapping[str, str]) -> Section:
     """A panel for each problem, and all rows as a table."""
     blocks = []
     for problem in dict.fromkeys(row.problem for row in rows):
@@ -76,7 +76,9 @@ def work_section(rows: "Sequence[Row]") -> Section:
         drawn = [row for row in mine if row.error and row.evaluations and np.isfinite(row.error)]
         images = [_work(problem, drawn)] if drawn else []
         caption = WORK if drawn else "No run of this problem ended with a finite error."
-        blocks.append(Block(problem, images, caption, [_rows(problem, mine)], wide=True))
+        title = titles.get(problem)
+        heading = f"{problem}: {title}" if title else problem
+        blocks.append(Block(heading, images, caption, [_rows(problem, mine)], wide=True))
     return Section("work", "Work and precision", LEADS["work"], blocks, "Nothing was run.")
 
 
@@ -171,10 +173,16 @@ def _rows(problem: str, rows: "Iterable[Row]") -> Table:
         work = [number(part) for part in (row.evaluations, row.accepted, row.rejected, row.error, row.weak_error)]
         rest = [number(row.recalled), number(None if row.seconds is None else 1000 * row.seconds), row.reason]
         for name, one in row.energies.items() or (("", None),):
-            told = ("", "", "") if one is None else (f"{one.rises} of {one.pairs}", number(one.largest),
-                                                     number(one.dense_rises))  # fmt: skip
-            cells.append((row.method, steps, *work, energy_name(name), *told, *rest))
+            cells.append((row.method, steps, *work, energy_name(name), *_risen(one), *rest))
     return Table(f"{problem}: all runs", head, cells)
+
+
+def _risen(one: "Ascent | None") -> tuple[str, str, str]:
+    """How many steps rose, the largest rise, and how many rises the dense output has."""
+    if one is None:
+        return "", "", ""
+    mean = "" if one.mean_rises is None else f"; {counted(one.mean_rises, 'step')} in mean"
+    return f"{one.rises} of {one.pairs}{mean}", number(one.largest), number(one.dense_rises)
 
 
 # ------------------------------------------------------------------------------ courses
