@@ -15,7 +15,7 @@ from dynamem.cli import main as dynamem_command
 
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
-TESTED = {"own_memory", "own_diffusion", "two_schedules", "train_denoiser", "price_of_stability"}
+TESTED = {"compare_solvers", "own_memory", "own_diffusion", "two_schedules", "train_denoiser", "price_of_stability"}
 
 
 def example(name):
@@ -128,3 +128,17 @@ def test_the_price_of_stability(monkeypatch, tmp_path, capsys):
     assert rows["energy"].loss < rows["exact"].loss  # the exact denoiser knows no other digits than its own
     assert all(np.isfinite(row.nats) for row in rows.values())
     assert capsys.readouterr().out.count("\n| ") == 4
+
+
+@pytest.mark.long
+def test_solvers_of_a_problem_of_ones_own():
+    found = example("compare_solvers").main()
+    rises = {}
+    for row in found.rows:
+        rises[row.method] = rises.get(row.method, 0) + (row.judged.rises if row.judged else 0)
+    assert rises["Euler"] > 0 == rises["DiscreteGradient"] == rises["Tsit5, watched"]
+    orders = {one.method: one.order for one in found.orders}
+    assert orders["DiscreteGradient"] == pytest.approx(2, abs=0.15)
+    limits = {one.method: one for one in found.limits}
+    assert 0.3 < limits["Euler"].safe < limits["Euler"].unsafe < 1.01 * limits["Euler"].safe
+    assert np.isinf(limits["DiscreteGradient"].unsafe)

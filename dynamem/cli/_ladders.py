@@ -70,8 +70,11 @@ def _risen(rows: Sequence[Any], energy: str) -> str:
 def _safe(found: Any) -> str:
     if found is None:
         return ""
-    theory = "" if found.theory is None else f" ({found.theory:.4g})"
-    return (f"{found.safe:.4g}" if math.isfinite(found.unsafe) else f">= {found.safe:.4g}") + theory
+    if not math.isfinite(found.unsafe):
+        told = f">= {found.safe:.4g}"
+    else:
+        told = f"{found.safe:.4g}" + ("" if found.witness["rise"] is not None else ", then fails")
+    return told if found.theory is None else f"{told} ({found.theory:.4g})"
 
 
 def _legend(rows: Sequence[Any]) -> list[str]:

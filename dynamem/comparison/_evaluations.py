@@ -1,5 +1,10 @@
-"""How often a solver calls the vector field: known for explicit solvers and samplers, counted for others."""
+"""How often a solver calls the vector field: known for explicit solvers and samplers, counted for others.
 
+Along a `GradientFlow` calls of the energy and of its gradient are counted alike, as a solver may need either. A
+Jacobian counts as one call, whatever its size.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 import diffrax as dfx
@@ -10,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._types import Time
-from ..flows import AbstractFlow
+from ..flows import AbstractFlow, GradientFlow
 from ..lyapunov import TermDynamics, Trajectory, dynamics_of, solve
 from ..solvers import DDIM, DDPM, DPMSolver2M, DPMSolver2S, DPMSolverSDE, EDMHeun, EulerAncestral, ExponentialAB
 
@@ -39,14 +44,14 @@ COUNTER = Counter()
 
 
 class Counted(eqx.Module):
-    """The drift of a flow, which tells `COUNTER` of each call, also within the loops of an implicit solver."""
+    """A drift or an energy, which tells `COUNTER` of each call, also within the loops of an implicit solver."""
 
-    flow: AbstractFlow
+    field: Callable
 
-    def __call__(self, t: Time, x: Float[Array, " D"], args: PyTree) -> Float[Array, " D"]:
-        """The drift, shape (D,)."""
-        jax.debug.callback(COUNTER.up)
-        return self.flow.drift(t, x, args)
+    def __call__(self, t: Time, x: Float[Array, " D"], *args: PyTree) -> Array:
+        """What the field is at t and x."""
+        jax.debug.callback(COUNTER.up, x)  # with x, so that a batch counts each of its states
+        return self.field(t, x, *args)
 
 
 def per_step(solver: Any) -> tuple[int, int] | None:
@@ -81,9 +86,10 @@ def evaluations_of(flow: Any, solver: Any, run: Trajectory, how: tuple, *, adapt
 def counted(flow: Any, how: tuple, **kept: Any) -> float:
     """Calls for one state, by running a few of the states with a counter; see `evaluations_of`."""
     states, span, solver, controller, dt0, keys = how
-    total, flow = 0, dynamics_of(flow)
-    noises = () if keys is None else ((flow.diffusion,),)
-    watched = TermDynamics((dfx.ODETerm(Counted(flow)),), noises)
+    total, watched = 0, _watched(dynamics_of(flow), noisy=keys is not None)
+    solver = jax.tree.map(
+        lambda part: _watched(part, noisy=False) if _descends(part) else part, solver, is_leaf=_descends
+    )
     for k in range(min(COUNTED, states.shape[0])):
         before = COUNTER.calls
         own = None if keys is None else keys[k : k + 1]
@@ -92,6 +98,17 @@ def counted(flow: Any, how: tuple, **kept: Any) -> float:
         jax.effects_barrier()
         total += COUNTER.calls - before
     return total / min(COUNTED, states.shape[0])
+
+
+def _descends(part: Any) -> bool:
+    return isinstance(part, GradientFlow)
+
+
+def _watched(flow: AbstractFlow, *, noisy: bool) -> AbstractFlow:
+    """The same dynamics, counted; a gradient flow stays one, as there are solvers that ask for its energy."""
+    if isinstance(flow, GradientFlow):
+        return GradientFlow(Counted(flow.energy), flow.preconditioner)
+    return TermDynamics((dfx.ODETerm(Counted(flow.drift)),), ((flow.diffusion,),) if noisy else ())
 
 
 def fixed_step(span: tuple, steps: Any) -> Array:
