@@ -86,6 +86,7 @@ def evaluations_of(flow: Any, solver: Any, run: Trajectory, how: tuple, *, adapt
 def counted(flow: Any, how: tuple, **kept: Any) -> float:
     """Calls for one state, by running a few of the states with a counter; see `evaluations_of`."""
     states, span, solver, controller, dt0, keys = how
+    kept |= {"dense": 0}
     total, watched = 0, _watched(dynamics_of(flow), noisy=keys is not None)
     solver = jax.tree.map(
         lambda part: _watched(part, noisy=False) if _descends(part) else part, solver, is_leaf=_descends

@@ -105,9 +105,12 @@ def _outside(ask: Asked, name: str, rtol: float | None) -> Solved:
     """SciPy's `solve_ivp`, a state after the other; times and evaluations are its own."""
     _, _, kind = name.partition(":")
     drift = jax.jit(lambda t, x: ask.flow.drift(t, x, None))
-    drift(ask.span[0], ask.states[0]).block_until_ready()
+    slope = jax.jit(jax.jacfwd(lambda t, x: ask.flow.drift(t, x, None), argnums=1))
+    jax.block_until_ready([function(ask.span[0], ask.states[0]) for function in (drift, slope)])
     begin, ends = time.perf_counter(), [float(end) for end in ask.span]
-    how = {"method": kind, "rtol": rtol, "atol": ATOL * float(rtol or 0)}
+    how: dict[str, Any] = {"method": kind, "rtol": rtol, "atol": ATOL * float(rtol or 0)}
+    if kind in ("Radau", "BDF", "LSODA"):
+        how["jac"] = lambda t, x: np.asarray(slope(t, x))
     field = lambda t, x: np.asarray(drift(t, x))  # noqa: E731
     runs = [scipy.integrate.solve_ivp(field, ends, state, **how) for state in np.asarray(ask.states)]
     seconds, width = time.perf_counter() - begin, max(len(one.t) for one in runs)
@@ -117,7 +120,7 @@ def _outside(ask: Asked, name: str, rtol: float | None) -> Solved:
     ok = jnp.asarray([bool(one.success and np.isfinite(one.y).all()) for one in runs])
     none = jnp.zeros((len(runs), 0)), jnp.zeros((len(runs), 0, xs.shape[2]))
     run = Trajectory(jnp.asarray(ts), jnp.asarray(xs), count, ok, *none, rejected=jnp.zeros_like(count))
-    return Solved(run, float(np.mean([one.nfev for one in runs])), seconds, 0.0, None)
+    return Solved(run, float(np.mean([one.nfev + one.njev for one in runs])), seconds, 0.0, None)
 
 
 def reference(ask: Asked) -> Float[np.ndarray, "B D"]:

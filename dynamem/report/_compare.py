@@ -24,6 +24,7 @@ WORK = (
     "hollow orange one a run in which it did: in a step of some state, or, with noise, in the mean of a step over "
     "paths. A run whose error is exactly 0 is in the table only. Of each method the last mark carries its name."
 )
+COURSES = "Thick orange: a step in which the energy rose beyond rounding. Of a method its run of fewest steps is shown."
 MAP = (
     "The largest rise of the free energy V in a step, over the squared noise level at its start, for runs between two "
     "patterns of equal weight, 0 and 1, from a grid of starts. White: no rise beyond rounding was found from these "
@@ -75,7 +76,8 @@ def work_section(rows: "Sequence[Row]", titles: Mapping[str, str]) -> Section:
         mine = [row for row in rows if row.problem == problem]
         drawn = [row for row in mine if row.error and row.evaluations and np.isfinite(row.error)]
         images = [_work(problem, drawn)] if drawn else []
-        caption = WORK if drawn else "No run of this problem ended with a finite error."
+        said = any(block.caption == WORK for block in blocks)  # how to read them, once
+        caption = ("" if said else WORK) if drawn else "No run of this problem ended with a finite error."
         title = titles.get(problem)
         heading = f"{problem}: {title}" if title else problem
         blocks.append(Block(heading, images, caption, [_rows(problem, mine)], wide=True))
@@ -193,32 +195,37 @@ def course_section(courses: Sequence[Any]) -> Section:
     panels: dict[tuple[str, str], list[Any]] = {}
     for one in courses:
         panels.setdefault((one.problem, one.energy), []).append(one)
-    blocks = [
-        Block(problem, [_course(*key, found) for key, found in panels.items() if key[0] == problem],
-              "Thick orange: a step in which the energy rose beyond rounding.", [])
-        for problem in dict.fromkeys(problem for problem, _ in panels)
-    ]  # fmt: skip
+    images = [_course(*key, found) for key, found in panels.items()]
+    blocks = [Block("Runs of the first state", images, COURSES, [])] if images else []
     return Section("courses", "Energy against work", LEADS["courses"], blocks, "No runs were kept.")
 
 
 def _course(problem: str, energy: str, found: Sequence[Any]) -> Image:
     figure = Figure(figsize=(3.9, 3.0))
-    axes = figure.add_axes((0.17, 0.15, 0.54, 0.7))
+    axes = figure.add_axes((0.17, 0.15, 0.54, 0.68))
+    values = np.concatenate([np.asarray(one.values) for one in found])
+    least = 0.0 if values.min() > 0 else values.min()
+    low = values.min() if values.min() > 0 else np.median(values) - least
+    logarithmic = values.max() - least > 100 * low
+    shift, floor = (least, 1e-15 * abs(least)) if logarithmic else (0.0, -np.inf)
     ends = []
     for one in found:
-        axes.plot(one.evaluations, one.values, color=FALL, linewidth=0.7)
+        heights = np.asarray(one.values) - shift
+        heights = np.where(heights > floor, heights, np.nan)  # the least value itself has no logarithm
+        axes.plot(one.evaluations, heights, color=FALL, linewidth=0.7)
         for k in np.flatnonzero(one.rising):
-            axes.plot(one.evaluations[k : k + 2], one.values[k : k + 2], color=RISE, linewidth=2)
-        ends.append((one.method, one.evaluations[-1], one.values[-1]))
+            axes.plot(one.evaluations[k : k + 2], heights[k : k + 2], color=RISE, linewidth=2)
+        ends += [(one.method, one.evaluations[k], heights[k]) for k in np.flatnonzero(np.isfinite(heights))[-1:]]
     axes.set(xlabel="calls of the vector field")
-    values = np.concatenate([np.asarray(one.values) for one in found])
-    if np.all(values > 0) and values.max() > 100 * values.min():
+    if logarithmic:
         axes.set_yscale("log")
         _logarithmic(axes.yaxis)
     _named(axes, ends, 17)
-    figure.text(0.01, 0.985, clipped(energy_name(energy), 44), va="top", fontweight="bold")
+    told = energy_name(energy) + (", above its least value" if shift else "")
+    figure.text(0.01, 0.985, clipped(problem, 44), va="top", fontweight="bold")
+    figure.text(0.01, 0.91, clipped(told, 50), va="top", color=QUIET, fontsize=8)
     bad = [one.method for one in found if np.any(one.rising)]
-    return image(figure, f"{energy_name(energy)} on {problem}: it rose along {', '.join(bad) or 'none of the runs'}.")
+    return image(figure, f"{told} on {problem}: it rose along {', '.join(bad) or 'none of the runs'}.")
 
 
 # --------------------------------------------------------------------------------- maps
@@ -288,7 +295,7 @@ def _orders(orders: "Sequence[Order]") -> list[Block]:
 def _limits(limits: "Sequence[StepLimit]") -> list[Block]:
     if not limits:
         return []
-    head = ("problem and method", "energy", "safe up to", "rises at", "theory")
+    head = ("problem and method", "energy", "safe up to", "rises or fails at", "theory")
     rows = [
         (
             f"{one.problem}, {one.method}",
