@@ -198,11 +198,26 @@ def test_strong_orders_on_additive_noise():
         "DDPM": dm.DDPM(), "ancestral": dm.EulerAncestral(), "2M SDE": dm.DPMSolverSDE(), "EM": dfx.Euler(),
         "Heun": dfx.Heun(),
     }  # fmt: skip
-    methods = [Method(one, (32, 64, 128), name=name, order=1.0) for name, one in solvers.items()]
+    methods = [Method(one, (16, 32, 64, 128), name=name, order=1.0) for name, one in solvers.items()]
     orders = compare(clouds(5.0, 128, lambda path: dm.ReverseSDE(path, 1.0)), methods, limits=False).orders
     found = {one.method: one.order for one in orders if one.kind == "strong"}
     assert set(found) == set(solvers)
     assert not {name: order for name, order in found.items() if abs(order - 1) > 0.2}
+
+
+@pytest.mark.long
+def test_strong_orders_of_stochastic_runge_kutta_methods():
+    """1.5 where noise is additive (Roessler 2010; Foster, dos Reis & Strange 2023): a particle on a rough line."""
+    solvers = {"SEA": (dfx.SEA(), 1.0), "SRA1": (dfx.SRA1(), 1.5), "ShARK": (dfx.ShARK(), 1.5)}
+    methods = [Method(one, (16, 32, 64, 128), name=name, order=order) for name, (one, order) in solvers.items()]
+    terms = dfx.MultiTerm(
+        dfx.ODETerm(lambda t, x, args: jnp.sin(4 * x)),
+        dfx.ControlTerm(lambda t, x, args: jnp.ones((1, 1)), dfx.VirtualBrownianTree(0, 1, 1e-3, (1,), jr.key(0))),
+    )
+    problem = Problem("rough", terms, jnp.zeros((512, 1)), 0.0, 1.0, {})
+    orders = [one for one in compare(problem, methods, limits=False).orders if one.kind == "strong"]
+    assert {one.method: one.theory for one in orders} == {name: order for name, (_, order) in solvers.items()}
+    assert not {one.method: one.order for one in orders if abs(one.order - one.theory) > 0.2}
 
 
 @pytest.mark.long
@@ -223,10 +238,28 @@ def test_the_order_of_theory_depends_on_the_noise():
     assert _theory(plain, Method(dfx.ItoMilstein(), (8,))) is None
 
 
-def test_a_ladder_that_is_not_straight_has_no_order():
-    assert fitted((8, 16, 32), (1e-1, 1e-1, 1e-4)) is None
-    assert fitted((8, 16, 32), (1e-11, 1e-12, 1e-13)) is None
-    assert fitted((8, 16, 32), (1e-2, 2.5e-3, 6.25e-4))[0] == pytest.approx(2.0)
+def test_an_order_is_that_of_vanishing_steps():
+    """Slopes between the points go from 1.4 to 1.1, and lead to 1; four points are the fewest that say so."""
+    n = (8, 16, 32, 64)
+    order, low, high, points = fitted(n, [np.exp(6 / k) / k for k in n])
+    assert (order, points) == (pytest.approx(1.0), 4)
+    assert low <= order <= high
+    assert fitted(n[:3], [1 / k for k in n[:3]]) is None
+
+
+def test_a_ladder_that_keeps_to_no_curve_has_no_order():
+    n = (8, 16, 32, 64)
+    assert fitted(n, (1e-1, 1e-1, 1e-4, 1e-4)) is None
+    assert fitted(n, (1e-8, 1e-9, 1e-10, 1e-11), floor=1e-10) is None
+    assert fitted(n, (1e-8, 1e-9, 1e-10, np.nan)) is None
+
+
+def test_orders_are_told_above_the_error_of_the_reference():
+    found = compare(decay(exact=None), [Method(dfx.Dopri8(), (8, 12, 16, 24, 32))], limits=False)
+    (setting,) = found.problems
+    assert 0 < setting.reference_error < 1e-9
+    errors = [row.typical_error for row in found.rows]
+    assert all(one.points <= sum(error > 5 * setting.reference_error for error in errors) for one in found.orders)
 
 
 @pytest.mark.parametrize("solver", [dfx.Heun(), dfx.Bosh3()])

@@ -15,11 +15,13 @@ from ..lyapunov import Directional, Rises, along, mean_test, rises_of
 from ._limits import limit_of
 from ._orders import orders_of
 from ._records import Ascent, Curve, Method, Order, Problem, Row, Setting, StepLimit
-from ._solving import OUTSIDE, Asked, Solved, asked, reference, solved
+from ._solving import OUTSIDE, Asked, Solved, asked, distances, reference, solved
 
 
 SHOWN = 6
 """Methods of a problem whose energy is kept along a run."""
+REFERENCE, ROUNDING = 5.0, 1e-14
+"""Orders are fitted to errors above so much of the reference's own, and of the states' size."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +97,13 @@ def compare_all(
     for problem, methods in questions:
         try:
             ask = _checked(problem, methods, seed)
-            goal = reference(ask)
+            goal, gap = reference(ask)
         except DynamemError as error:
             if alone:
                 raise
             found.errors.append(f"{problem.name}: {error}")
             continue
-        found.problems.append(_setting(problem))
+        found.problems.append(_setting(problem, gap))
         for method in methods:
             for steps, rtol in _ladder(method):
                 row, curve = _row(ask, method, steps, rtol, goal, found.errors)
@@ -110,7 +112,9 @@ def compare_all(
                 done += 1
                 progress(f"{problem.name}: {method.name}", done, total)
         theory = {(problem.name, method.name): _theory(ask, method) for method in methods}
-        found.orders.extend(orders_of((row for row in found.rows if row.problem == problem.name), theory))
+        floor = REFERENCE * gap + ROUNDING * (1 + float(np.abs(goal).max()))
+        mine = (row for row in found.rows if row.problem == problem.name)
+        found.orders.extend(orders_of(mine, theory, floor=floor))
         if limits:
             for method in methods:
                 try:
@@ -132,10 +136,10 @@ def problem_of(given: Problem | System) -> Problem:
     raise InputError(msg)
 
 
-def _setting(problem: Problem) -> Setting:
+def _setting(problem: Problem, gap: float) -> Setting:
     states, dimension = problem.states.shape
     words = problem.name, problem.title, tuple(problem.tags), tuple(problem.energies)
-    return Setting(*words, states, dimension, float(problem.t0), float(problem.t1))
+    return Setting(*words, states, dimension, float(problem.t0), float(problem.t1), gap)
 
 
 def _named(method: Method) -> Method:
@@ -204,7 +208,7 @@ def _row(
     """One measurement; a method that raises or ends in numbers that are not finite is a failed row."""
     empty = Row(
         ask.problem.name, method.name, method.grid if steps else None, steps, rtol, None, None, None, None, None, None,
-        None, {}, None, "failed", "", (*ask.problem.tags, *method.tags),
+        None, None, {}, None, "failed", "", (*ask.problem.tags, *method.tags),
     )  # fmt: skip
     try:
         done = solved(ask, method, steps, rtol)
@@ -227,11 +231,11 @@ def _row(
     ends = np.asarray(run.xs)[:, -1]
     rises = {name: rises_of(energy, run.ts, run.xs, run.count) for name, energy in ask.problem.energies.items()}
     energies = {name: _ascent(ask, name, one, done) for name, one in rises.items()}
-    error = float(np.sqrt(np.mean((ends - goal) ** 2)))
+    apart = distances(ends, goal)
     weak = None if ask.keys is None else float(np.abs(np.mean(ends**2) - np.mean(goal**2)))
     row = dataclasses.replace(
-        empty, error=error, weak_error=weak, energies=energies, recalled=_recalled(ask.problem, ends, goal),
-        status="ok", **cost,
+        empty, error=float(np.sqrt(np.mean(apart**2))), typical_error=float(np.median(apart)), weak_error=weak,
+        energies=energies, recalled=_recalled(ask.problem, ends, goal), status="ok", **cost,
     )  # fmt: skip
     return row, _curve(row, method, rises, done)
 

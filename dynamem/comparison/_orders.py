@@ -1,7 +1,10 @@
-"""Orders of convergence: slopes of log error against log step, with intervals.
+r"""Orders of convergence p, fitted to ``log e = c + p log h``, or to ``log e = c + p log h + a h``.
 
-Only the straight part of a ladder is fitted: from the finest step upward, as long as the points keep to a line within
-`STRAIGHT` (root mean square, in natural logarithms) and lie above the floor that rounding and the reference set.
+The term a h is the first correction of ``e = C h^p (1 + a h + ...)``, without which a ladder that is not yet
+asymptotic shows a slope of no meaning; of the two fits that with the narrower interval is told. The error is the
+median over states: a root mean square would be that of the few states near a ridge, which end in another memory.
+Fitted is from the finest step upward, as long as the points keep to the curve within `STRAIGHT` (root mean square, in
+natural logarithms; more with noise, as paths are few) and lie above the floor that rounding and the reference set.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,17 +16,17 @@ import scipy.stats
 from ._records import Order, Row
 
 
-FLOOR = 1e-10
-STRAIGHT = 0.05
-LEAST = 3
+STRAIGHT = {"ode": 0.03, "strong": 0.1, "weak": 0.1}
+LEAST = 4
 
 
-def orders_of(rows: Iterable[Row], theory: dict[tuple[str, str], float | None]) -> list[Order]:
+def orders_of(rows: Iterable[Row], theory: dict[tuple[str, str], float | None], *, floor: float) -> list[Order]:
     """Orders of all fixed ladders, in the order in which they come.
 
     Arguments:
         rows: measurements.
         theory: orders that are known, by problem and method.
+        floor: errors up to which are those of the reference, or rounding.
     """
     ladders: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -32,26 +35,35 @@ def orders_of(rows: Iterable[Row], theory: dict[tuple[str, str], float | None]) 
     found = []
     for key, ladder in ladders.items():
         noisy = ladder[0].weak_error is not None
-        kinds = [("strong", "error"), ("weak", "weak_error")] if noisy else [("ode", "error")]
-        for kind, name in kinds:
+        kinds = {"strong": "typical_error", "weak": "weak_error"} if noisy else {"ode": "typical_error"}
+        for kind, name in kinds.items():
             steps, errors = [row.steps for row in ladder], [getattr(row, name) for row in ladder]
-            fit = fitted(steps, errors)
+            fit = fitted(steps, errors, floor=floor, straight=STRAIGHT[kind])
             if fit is not None:
                 known = None if kind == "weak" else theory.get(key)
                 found.append(Order(*key, kind, *fit[:3], known, fit[3]))
     return found
 
 
-def fitted(steps: Sequence[Any], errors: Sequence[float]) -> tuple[float, float, float, int] | None:
-    """Slope, its 95 % interval and the number of points; None if fewer than `LEAST` points are straight."""
-    points = sorted((-np.log(n), np.log(e)) for n, e in zip(steps, errors, strict=True) if e > FLOOR and np.isfinite(e))
+def fitted(
+    steps: Sequence[Any], errors: Sequence[float], *, floor: float = 0.0, straight: float = STRAIGHT["ode"]
+) -> tuple[float, float, float, int] | None:
+    """Order, its 95 % interval and the number of points; None if fewer than `LEAST` points keep to a curve."""
+    points = sorted((1 / n, np.log(e)) for n, e in zip(steps, errors, strict=True) if e > floor and np.isfinite(e))
+    fits = [fit for terms in (2, 3) if (fit := _longest(points, terms, straight)) is not None]
+    return min(fits, key=lambda fit: fit[2] - fit[1], default=None)
+
+
+def _longest(points: Sequence[Any], terms: int, straight: float) -> tuple[float, float, float, int] | None:
+    """The fit of so many terms to the most points from the finest step that keep to it."""
     best = None
     for count in range(LEAST, len(points) + 1):
-        x, y = np.asarray(points[:count]).T
-        line: Any = scipy.stats.linregress(x, y)
-        rest = y - line.intercept - line.slope * x
-        if np.sqrt(np.mean(rest**2)) > STRAIGHT:
+        h, y = np.asarray(points[:count]).T
+        X = np.stack([np.log(h), np.ones(count), h / h[-1]][:terms], axis=1)
+        rest = y - X @ (found := np.linalg.lstsq(X, y)[0])
+        if np.sqrt(np.mean(rest**2)) > straight:
             break
-        reach = scipy.stats.t.ppf(0.975, count - 2) * line.stderr
-        best = (float(line.slope), float(line.slope - reach), float(line.slope + reach), count)
+        variance = rest @ rest / (count - terms) * np.linalg.inv(X.T @ X)[0, 0]
+        reach = scipy.stats.t.ppf(0.975, count - terms) * np.sqrt(variance)
+        best = (float(found[0]), float(found[0] - reach), float(found[0] + reach), count)
     return best

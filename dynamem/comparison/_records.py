@@ -58,6 +58,7 @@ class Setting:
         dimension: coordinates of a state.
         t0: start.
         t1: end.
+        reference_error: median over states of the distance between the reference and a coarser one, 0 if it is exact.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Setting:
     dimension: int
     t0: float
     t1: float
+    reference_error: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +144,7 @@ class Row:
         seconds: wall time of one warm solve of all states.
         compile_seconds: what the first one took beyond that.
         error: root mean square over states of ``|x - reference|/sqrt(D)`` at the end (strong error of an SDE).
+        typical_error: median over states of the same distance, to which orders are fitted.
         weak_error: of the mean of ``|x|^2/D`` over paths, None for an ODE.
         energies: what each energy did, by name.
         recalled: fraction of states that end nearest to the memory the reference ends nearest to, None without any.
@@ -161,6 +164,7 @@ class Row:
     seconds: float | None
     compile_seconds: float | None
     error: float | None
+    typical_error: float | None
     weak_error: float | None
     energies: dict[str, Ascent]
     recalled: float | None
@@ -197,13 +201,13 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """A slope of log error against log step, fitted where it is straight.
+    """A slope of log error against log step as the step goes to 0; see `_orders`.
 
     Attributes:
         problem: name.
         method: name.
         kind: "ode", "strong" or "weak".
-        order: the slope.
+        order: the slope, of the median error over states ("weak": of the error of a mean over paths).
         low: lower end of its 95 % interval.
         high: upper end.
         theory: order that theory gives, None if unknown.
