@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .comparison import Problem as Problem
     from .comparison import compare as compare
     from .comparison import largest_safe_step as largest_safe_step
+    from .comparison import optimise_schedule as optimise_schedule
     from .diffusion import EDM as EDM
     from .diffusion import VE as VE
     from .diffusion import VP as VP
@@ -170,7 +171,7 @@ _ROOMS = {
     "programs": "TranslationError UnknownPrimitive",
     "rigour": "RateMap certify plane prove rate_map",
     "catalog": "Recall System overlap recall_rate",
-    "comparison": "Comparison Method Problem compare largest_safe_step",
+    "comparison": "Comparison Method Problem compare largest_safe_step optimise_schedule",
     "_errors": "ContradictionError",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}

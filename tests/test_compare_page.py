@@ -37,8 +37,8 @@ def a_row(method="Euler", steps=8, error=0.1, *, energies=None, **more):
     fields = {
         "problem": "flow <digits>", "method": method, "grid": "uniform", "steps": steps, "tolerance": None,
         "evaluations": 8.0, "accepted": 8.0, "rejected": 0.0, "seconds": 1e-3, "compile_seconds": 0.2, "error": error,
-        "weak_error": None, "energies": {"free": CLEAN} if energies is None else energies, "recalled": 0.5,
-        "status": "ok", "reason": "", "tags": ("explicit",),
+        "typical_error": error, "weak_error": None, "energies": {"free": CLEAN} if energies is None else energies,
+        "recalled": 0.5, "status": "ok", "reason": "", "tags": ("explicit",),
     }  # fmt: skip
     return Row(**(fields | more))
 
@@ -53,7 +53,7 @@ def made_up():
     adaptive = a_row("Tsit5", None, 1e-9, grid=None, tolerance=1e-8)
     values, rising = np.asarray([1.0, 0.5, 0.7, 0.1, 1e-3]), np.asarray([False, True, False, False])
     curve = Curve("flow <digits>", "Euler 8", "free", np.arange(5.0), values, rising)
-    setting = Setting("flow <digits>", "a flow", ("diffusion",), ("free",), 16, 64, -2.0, 3.0)
+    setting = Setting("flow <digits>", "a flow", ("diffusion",), ("free",), 16, 64, -2.0, 3.0, 1e-12)
     orders = [Order("flow <digits>", "Euler", "ode", 1.01, 0.9, 1.1, 1.0, 4)]
     limits = [StepLimit("flow <digits>", "Euler", "free", 2.0, float("inf"), 2.0, None)]
     return Comparison([setting], [*rows, adaptive], orders, limits, [curve], ["one failed"])

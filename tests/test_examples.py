@@ -15,7 +15,10 @@ from dynamem.cli import main as dynamem_command
 
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
-TESTED = {"compare_solvers", "own_memory", "own_diffusion", "two_schedules", "train_denoiser", "price_of_stability"}
+TESTED = {
+    "compare_solvers", "optimise_schedule", "own_memory", "own_diffusion", "two_schedules", "train_denoiser",
+    "price_of_stability",
+}  # fmt: skip
 
 
 def example(name):
@@ -142,3 +145,14 @@ def test_solvers_of_a_problem_of_ones_own():
     limits = {one.method: one for one in found.limits}
     assert 0.3 < limits["Euler"].safe < limits["Euler"].unsafe < 1.01 * limits["Euler"].safe
     assert np.isinf(limits["DiscreteGradient"].unsafe)
+
+
+@pytest.mark.long
+def test_ten_steps_put_where_they_do_most(monkeypatch, tmp_path):
+    example_of = example("optimise_schedule")
+    monkeypatch.setattr(example_of, "SEEDS", (0,))
+    (found,) = example_of.main(tmp_path / "picture.svg", rounds=100)
+    assert (tmp_path / "picture.svg").read_text().count("<path") > 20
+    best = found.pop("optimised")
+    assert all(best.held_error < 0.97 * one.held_error for one in found.values())
+    assert best.rises == best.held_rises == 0

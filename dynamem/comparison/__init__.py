@@ -26,3 +26,6 @@ from ._records import Problem as Problem
 from ._records import Row as Row
 from ._records import Setting as Setting
 from ._records import StepLimit as StepLimit
+from ._schedules import OptimisedSchedule as OptimisedSchedule
+from ._schedules import Schedule as Schedule
+from ._schedules import optimise_schedule as optimise_schedule

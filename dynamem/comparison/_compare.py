@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,7 +14,7 @@ from ..lyapunov import Directional, Rises, along, mean_test, rises_of
 from ._limits import limit_of
 from ._orders import orders_of
 from ._records import Ascent, Curve, Method, Order, Problem, Row, Setting, StepLimit
-from ._solving import OUTSIDE, Asked, Solved, asked, distances, reference, solved
+from ._solving import OUTSIDE, Asked, Solved, asked, distances, reason_of, reference, solved
 
 
 SHOWN = 6
@@ -120,7 +119,7 @@ def compare_all(
                 try:
                     found.limits.extend(limit_of(ask, method))
                 except Exception as error:  # of a solver or a flow of the user's
-                    found.errors.append(f"{problem.name}, {method.name}, safe step: {_reason(error)}")
+                    found.errors.append(f"{problem.name}, {method.name}, safe step: {reason_of(error)}")
     return dataclasses.replace(found, curves=_few(found.curves))
 
 
@@ -180,19 +179,7 @@ def _checked(problem: Problem, methods: Sequence[Method], seed: int) -> Asked:
     if not methods:
         msg = f"methods=[]: name at least one for problem {problem.name!r}"
         raise InputError(msg)
-    if not problem.t0 < problem.t1:
-        msg = f"t0={problem.t0!r}, t1={problem.t1!r}: need t0 < t1, as clocks run toward the memory"
-        raise InputError(msg)
     ask = asked(problem, seed)
-    for name, energy in problem.energies.items():
-        try:
-            shape = jax.eval_shape(energy, ask.span[0], ask.states[0]).shape
-        except (TypeError, ValueError) as error:
-            msg = f"energy={name!r} takes no states of shape {ask.states.shape[1:]!r}: {_reason(error)}"
-            raise InputError(msg) from error
-        if shape != ():
-            msg = f"energy={name!r} has values of shape {shape!r} on states of shape {ask.states.shape[1:]!r}: need ()"
-            raise InputError(msg)
     if ask.keys is not None and any(isinstance(method.solver, str) for method in methods):
         msg = f"problem {problem.name!r} has noise, which scipy's solve_ivp does not know: leave its methods out"
         raise InputError(msg)
@@ -215,7 +202,7 @@ def _row(
     except Exception as error:  # of a solver or a flow of the user's
         if isinstance(error, InputError):
             raise
-        reason = _reason(error)
+        reason = reason_of(error)
         errors.append(f"{ask.problem.name}, {method.name}: {reason}")
         return dataclasses.replace(empty, reason=reason), []
     run = done.run
@@ -238,10 +225,6 @@ def _row(
         energies=energies, recalled=_recalled(ask.problem, ends, goal), status="ok", **cost,
     )  # fmt: skip
     return row, _curve(row, method, rises, done)
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
 def _ascent(ask: Asked, name: str, rises: Rises, done: Solved) -> Ascent:

@@ -46,10 +46,31 @@ class Asked(NamedTuple):
     keys: Any
 
 
+def reason_of(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+
+
 def asked(problem: Problem, seed: int) -> Asked:
-    """The problem with its dynamics read from whatever terms it has."""
+    """The problem with its dynamics read from whatever terms it has.
+
+    Raises:
+        InputError: ends that do not increase, or an energy that is not a number at a state.
+    """
+    if not problem.t0 < problem.t1:
+        msg = f"t0={problem.t0!r}, t1={problem.t1!r}: need t0 < t1, as clocks run toward the memory"
+        raise InputError(msg)
     flow, states = dynamics_of(problem.flow), jnp.asarray(problem.states)
     span = (jnp.asarray(problem.t0, states.dtype), jnp.asarray(problem.t1, states.dtype))
+    for name, energy in problem.energies.items():
+        try:
+            shape = jax.eval_shape(energy, span[0], states[0]).shape
+        except (TypeError, ValueError) as error:
+            msg = f"energy={name!r} takes no states of shape {states.shape[1:]!r}: {reason_of(error)}"
+            raise InputError(msg) from error
+        if shape != ():
+            msg = f"energy={name!r} has values of shape {shape!r} on states of shape {states.shape[1:]!r}: need ()"
+            raise InputError(msg)
     noisy = flow.diffusion(span[0], states[0], None) is not None
     keys = jr.split(jr.key(seed), states.shape[0]) if noisy else None
     return Asked(problem, flow, states, span, keys)

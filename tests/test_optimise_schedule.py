@@ -1,0 +1,151 @@
+"""Grids found by gradient: against closed forms, a broken twin without the constraint, and grids that are refused."""
+
+import diffrax as dfx
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+import dynamem as dm
+from dynamem._errors import InputError
+from dynamem.comparison import COUNTEREXAMPLES
+from dynamem.comparison._schedules import Trial, _slope
+
+
+def decay(t1, energies=None):
+    """``x' = -x``: two Euler steps a and b leave ``(1 - a)(1 - b)``, and raise ``x^2/2`` where one is above 2."""
+    own = {"own": lambda t, x: 0.5 * (x @ x)} if energies is None else energies
+    term = dfx.ODETerm(lambda t, x, args: -x)
+    exact = lambda x, t0, t1: x * jnp.exp(t0 - t1)  # noqa: E731
+    return dm.Problem("decay", term, jnp.asarray([[1.0], [-2.0]]), 0.0, t1, own, exact=exact)
+
+
+def between_patterns(start, noise, ratio, steps):
+    """The flow between the patterns 0 and 1, from one start, over steps of one ratio."""
+    path = dm.DiffusionPath(dm.VE(), dm.Empirical(jnp.asarray([[0.0], [1.0]])))
+    lams = -np.log(noise) - np.log(ratio) * np.arange(steps + 1)
+    free = {"free": dm.FreeEnergy(path)}
+    return dm.Problem("pair", dm.ProbabilityFlow(path), jnp.asarray([[start]]), lams[0], lams[-1], free), lams
+
+
+def test_derivatives_are_those_of_differences():
+    problem, lams = between_patterns(0.52, 0.4, 0.6, 3)
+    solver = dm.DPMSolver2S(0.4)
+    t0, t1 = (jnp.asarray(end) for end in (lams[0], lams[-1]))
+    z = jnp.asarray([0.1, -0.2, 0.3])
+    trial = Trial(
+        problem.flow, problem.states, (t0, t1), jnp.asarray([[0.9]]), z, problem.energies["free"], solver,
+        lambda one: one.r, repair=False,
+    )  # fmt: skip
+    point, weight = (z, solver.r), jnp.asarray(1.0)
+    gradient, found = eqx.filter_jit(_slope)(trial, point, weight)
+    assert float(found["risk"]) == 0.0
+    h, trial = 1e-6, eqx.filter_jit(trial)
+    for k in range(3):
+        up, down = (trial((z.at[k].add(step), solver.r), weight)[0] for step in (h, -h))
+        assert float(gradient[0][k]) == pytest.approx(float(up - down) / (2 * h), rel=1e-5, abs=1e-8)
+    up, down = (trial((z, solver.r + step), weight)[0] for step in (h, -h))
+    assert float(gradient[1]) == pytest.approx(float(up - down) / (2 * h), rel=1e-5)
+
+
+def test_two_euler_steps_of_least_error_are_equal():
+    """``(1 - a)(1 - b)`` with ``a + b = 1.5`` is nearest to ``e^-1.5`` at ``a = b``."""
+    found = dm.optimise_schedule(decay(1.5), dfx.Euler(), [0.0, 0.3, 1.5], held_out=jnp.asarray([[3.0]]))
+    assert found.status == "holds"
+    np.testing.assert_allclose(found.after.ts, [0.0, 0.75, 1.5], atol=1e-4)
+    assert found.after.error == pytest.approx(np.sqrt(2.5) * (np.exp(-1.5) - 0.0625), abs=1e-6)
+    assert found.after.held_error == pytest.approx(3 * (np.exp(-1.5) - 0.0625), abs=1e-6)
+    assert found.before.error > found.after.error
+    assert found.history.shape == (200, 2)
+
+
+def test_the_energy_costs_error_and_without_it_the_steps_raise_it():
+    """``(1 - a)(1 - b) = e^-3.5`` has a solution with ``b > 2``, exact and unsafe; the safe optimum is ``b = 2``."""
+    start = [0.0, 0.9, 3.5]
+    safe = dm.optimise_schedule(decay(3.5), dfx.Euler(), start)
+    assert (safe.status, safe.after.rises) == ("holds", 0)
+    assert safe.after.ts[1] == pytest.approx(1.5, abs=0.02)
+    twin = dm.optimise_schedule(decay(3.5, {}), dfx.Euler(), start)
+    assert twin.after.error < 1e-2 < 0.5 < safe.after.error
+    assert np.diff(twin.after.ts).max() > 2.0
+
+
+def test_the_nearest_safe_grid_of_euler_ends_at_its_limit():
+    found = dm.optimise_schedule(decay(3.5), dfx.Euler(), [0.0, 0.3, 3.5], repair=True)
+    assert (found.before.rises, found.after.rises, found.status) == (2, 0, "holds")
+    np.testing.assert_allclose(found.after.ts, [0.0, 1.5, 3.5], atol=2e-3)
+    expected = np.log(np.asarray([1.5, 2.0]) / np.asarray([0.3, 3.2]))
+    assert found.distance == pytest.approx(np.sqrt(np.mean(expected**2)), abs=2e-3)
+
+
+def test_a_grid_that_raises_nothing_needs_no_repair():
+    found = dm.optimise_schedule(decay(1.5), dfx.Euler(), [0.0, 0.3, 1.5], repair=True, rounds=3)
+    assert found.distance < 1e-12
+
+
+def test_a_multistep_sampler_is_repaired():
+    """D20: the run rises at the ratio 1/4; nearer to 1/3 in its last step it does not."""
+    one = COUNTEREXAMPLES[0]
+    assert isinstance(one.solver, dm.DPMSolver2M)
+    problem, lams = between_patterns(one.start, one.noise, one.ratio, one.steps)
+    found = dm.optimise_schedule(problem, one.solver, lams, repair=True)
+    assert found.before.rises > 0 == found.after.rises
+    assert found.status == "holds"
+    assert 0 < found.distance < 0.5
+
+
+def test_a_span_too_long_for_its_steps_fails():
+    found = dm.optimise_schedule(decay(10.0), dfx.Euler(), [0.0, 3.0, 7.0, 10.0], rounds=60)
+    assert found.status == "failed"
+    assert "3 steps" in found.reason
+    assert found.after.rises > 0
+
+
+@pytest.mark.long
+def test_arrays_of_the_solver_are_tuned_too():
+    problem, lams = between_patterns(0.6, 0.4, 0.6, 3)
+    plain = dm.optimise_schedule(problem, dm.DPMSolver2S(0.9), lams, rounds=60)
+    tuned = dm.optimise_schedule(problem, dm.DPMSolver2S(0.9), lams, rounds=60, where=lambda one: one.r)
+    assert float(tuned.after.solver.r) != 0.9
+    assert tuned.after.error < plain.after.error
+
+
+@pytest.mark.long
+def test_the_fewest_steps_that_reach_an_error():
+    """Equal Euler steps leave ``(1 - 1.5/n)^n``, which comes nearer to ``e^-1.5`` with n."""
+    errors = [np.sqrt(2.5) * abs((1 - 1.5 / n) ** n - np.exp(-1.5)) for n in range(1, 9)]
+    fewest = 1 + next(k for k, error in enumerate(errors) if error <= 0.08)
+    found = dm.optimise_schedule(decay(1.5), dfx.Euler(), np.linspace(0, 1.5, 9), tolerance=0.08)
+    assert len(found.after.ts) - 1 == fewest
+    assert found.distance is None
+    none = dm.optimise_schedule(decay(1.5), dfx.Euler(), np.linspace(0, 1.5, 4), tolerance=1e-3, rounds=5)
+    assert (none.status, "3 steps" in none.reason) == ("failed", True)
+
+
+def noisy():
+    tree = dfx.VirtualBrownianTree(0, 1, 1e-3, (1,), jr.key(0))
+    noise = dfx.ControlTerm(lambda t, x, args: jnp.ones((1, 1)), tree)
+    terms = dfx.MultiTerm(dfx.ODETerm(lambda t, x, args: -x), noise)
+    return dm.Problem("noisy", terms, jnp.asarray([[1.0]]), 0.0, 1.0, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ts": [0.0, 1.0, 0.5]}, "increasing times"),
+        ({"ts": [0.0, 1.0]}, "at least 3"),
+        ({"ts": [0.0, np.nan, 1.0]}, "increasing times"),
+        ({"problem": decay(1.0, {"own": lambda t, x: x}), "ts": [0.0, 0.5, 1.0]}, "need \\(\\)"),
+        ({"tolerance": -1.0}, "tolerance"),
+        ({"repair": True, "tolerance": 0.1}, "repair"),
+        ({"repair": True, "problem": decay(1.0, {})}, "repair"),
+        ({"where": lambda one: one.scan_kind}, "where"),
+        ({"where": lambda one: one.eta}, "eta"),
+        ({"problem": noisy()}, "noise"),
+    ],
+)
+def test_what_is_refused(change, words):
+    asked = {"problem": decay(1.0), "solver": dfx.Euler(), "ts": [0.0, 0.5, 1.0]} | change
+    with pytest.raises(InputError, match=words):
+        dm.optimise_schedule(asked.pop("problem"), asked.pop("solver"), asked.pop("ts"), **asked)
