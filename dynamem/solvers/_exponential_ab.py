@@ -6,7 +6,8 @@ r"""Exponential Adams-Bashforth on the clock ``lam``: DEIS (Zhang & Chen 2023, a
 
 whose moments ``I_n = int_0^h e^-(h-u) u^n du`` follow from ``I_0 = 1 - rho``, ``I_n = h^n - n I_{n-1}``. The first
 steps have fewer denoisers; order 1 is DDIM. On uniform grids order 2 can raise the free energy at every ``rho < 1/e``
-(D20), higher orders beyond; see `dynamem list`.
+(D20), higher orders beyond; see `dynamem list`. Limited, as `DPMSolver2M` is, no order raises it on any grid: what the
+step adds to DDIM's is cut to ``I_0 |y - m|``, so that ``|m^ - m| <= |y - m|`` in D12.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from .._errors import InputError
 from .._types import Time
-from ._sampler import AbstractSampler, Sight
+from ._sampler import AbstractSampler, Sight, shortened
 
 
 class Past(eqx.Module):
@@ -39,9 +40,11 @@ class ExponentialAB(AbstractSampler):
 
     Arguments:
         k: order, 2, 3 or 4.
+        limited: cut what is added to DDIM's step, so that no step raises the free energy (D12).
     """
 
     k: int = eqx.field(default=2, static=True)
+    limited: bool = eqx.field(default=False, static=True)
 
     def __check_init__(self) -> None:
         if self.k not in (2, 3, 4):
@@ -69,12 +72,14 @@ class ExponentialAB(AbstractSampler):
         lams = jnp.concatenate([lam[None], memory.lams])
         means = jnp.concatenate([(y0 + pull)[None], memory.means])
         nodes, moments = lams - lam, _moments(sight.h, self.k)
-        basis, differences, y1 = jnp.ones_like(nodes[:1]), means, y0 + moments[0] * pull
+        basis, differences, added = jnp.ones_like(nodes[:1]), means, jnp.zeros_like(y0)
         for n in range(1, self.k):
             differences = (differences[:-1] - differences[1:]) / (nodes[:-n] - nodes[n:])[:, None]
             basis = jnp.concatenate([jnp.zeros(1, basis.dtype), basis]) - nodes[n - 1] * jnp.append(basis, 0)
-            y1 = y1 + jnp.where(n <= memory.count, (basis @ moments[: n + 1]) * differences[0], 0)
-        return y1, Past(lams[:-1], means[:-1], jnp.minimum(memory.count + 1, self.k - 1))
+            added = added + jnp.where(n <= memory.count, (basis @ moments[: n + 1]) * differences[0], 0)
+        if self.limited:
+            added, _ = shortened(added, moments[0] ** 2 * (pull @ pull))
+        return y0 + moments[0] * pull + added, Past(lams[:-1], means[:-1], jnp.minimum(memory.count + 1, self.k - 1))
 
 
 def _moments(h: Float[Array, ""], k: int) -> Float[Array, " k"]:

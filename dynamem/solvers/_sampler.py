@@ -18,7 +18,7 @@ import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Scalar
+from jaxtyping import Array, Bool, Float, Scalar
 
 from .._errors import InputError
 from .._types import Time
@@ -132,6 +132,13 @@ def split(h: Scalar, eta2: Scalar) -> tuple[Scalar, Scalar]:
     """
     rho2, lost = jnp.exp(-2 * h), -jnp.expm1(-2 * h)
     return jnp.exp(-h) * jnp.sqrt((1 - eta2) + eta2 * rho2), jnp.sqrt(eta2 * lost)
+
+
+def shortened(off: Float[Array, " D"], allowed: Scalar) -> tuple[Float[Array, " D"], Bool[Array, ""]]:
+    """``off``, cut to ``|off|^2 <= allowed``, and whether it was longer."""
+    length = off @ off
+    outside = length > allowed
+    return jnp.sqrt(jnp.where(outside, allowed / jnp.where(outside, length, 1), 1)) * off, outside
 
 
 def flows_of(terms: dfx.AbstractTerm) -> list[Any]:

@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 
 import diffrax as dfx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Scalar
+from jaxtyping import Array, Bool, Float
 
 from .._errors import InputError
 from ..diffusion import AbstractLaw, DiffusionPath
 from ..flows import ProbabilityFlow, ReverseSDE
-from ._sampler import flows_of
+from ._sampler import flows_of, shortened
 
 
 class Stabilised(dfx.AbstractAdaptiveSolver, dfx.AbstractItoSolver):
@@ -109,11 +109,5 @@ def within_margin(
     move = y0 - moments.mean
     off = y1 - moments.mean - rho * move  # (1 - rho)(m^ - m)
     allowed = fall**2 * (move @ move + 2 * s**2 * moments.kl)
-    return _shortened(off, allowed, moments.mean + rho * move, y1)
-
-
-def _shortened(off: Array, allowed: Scalar, base: Array, y1: Array) -> tuple[Array, Bool[Array, ""]]:
-    length = off @ off
-    outside = length > allowed
-    share = jnp.sqrt(allowed / jnp.where(outside, length, jnp.ones_like(length)))
-    return jnp.where(outside, base + share * off, y1), outside
+    kept, outside = shortened(off, allowed)
+    return jnp.where(outside, moments.mean + rho * move + kept, y1), outside
