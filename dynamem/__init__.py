@@ -136,6 +136,7 @@ if TYPE_CHECKING:
     from .solvers import AbstractSampler as AbstractSampler
     from .solvers import AnnealedLangevin as AnnealedLangevin
     from .solvers import BlindSampler as BlindSampler
+    from .solvers import ConvexSplitting as ConvexSplitting
     from .solvers import DiscreteGradient as DiscreteGradient
     from .solvers import DPMSolver2M as DPMSolver2M
     from .solvers import DPMSolver2S as DPMSolver2S
@@ -145,6 +146,8 @@ if TYPE_CHECKING:
     from .solvers import ExponentialAB as ExponentialAB
     from .solvers import LyapunovController as LyapunovController
     from .solvers import PredictorCorrector as PredictorCorrector
+    from .solvers import Proximal as Proximal
+    from .solvers import Relaxed as Relaxed
     from .solvers import Stabilised as Stabilised
 
     __version__: str
@@ -162,8 +165,9 @@ _ROOMS = {
     "SubVP Trigonometric VE VP convert geometric_grid index_grid karras_grid time_grid torch_model",
     "flows": "AbstractFlow GradientFlow Interpolant LagrangianFlow Langevin Map OscillatorFlow ProbabilityFlow "
     "ReverseSDE",
-    "solvers": "AbstractSampler AnnealedLangevin BlindSampler DDIM DDPM DiscreteGradient DPMSolver2M DPMSolver2S "
-    "DPMSolverSDE EDMHeun EulerAncestral ExponentialAB LyapunovController PredictorCorrector Stabilised",
+    "solvers": "AbstractSampler AnnealedLangevin BlindSampler ConvexSplitting DDIM DDPM DiscreteGradient DPMSolver2M "
+    "DPMSolver2S DPMSolverSDE EDMHeun EulerAncestral ExponentialAB LyapunovController PredictorCorrector Proximal "
+    "Relaxed Stabilised",
     "lyapunov": "Rate Verdict Witness check falsify generator",
     "learning": "AbstractNetwork AbstractPotential Asymmetry ConcaveDenoiser EnergyDenoiser LearnedEnergy "
     "LogLikelihood Margin MLPDenoiser Recipe Track Tracked Training UNetDenoiser asymmetry load_denoiser "

@@ -158,6 +158,14 @@ def _columns(t, x, args):
     return 0.1 * jnp.ones((3, 2)) + 0.2 * x[:, None] * jnp.asarray([[1.0, 0.5]])
 
 
+def memory_flow(preconditioner=None):
+    return dm.GradientFlow(dm.LogSumExp(XI, 1.5), preconditioner)
+
+
+def _bowl(t, x):
+    return jnp.sum(jnp.cosh(x)) + 0.5 * (x @ x)
+
+
 def _cube(z):
     return z**3
 
@@ -288,6 +296,7 @@ SAMPLERS = {
     "EDMHeun": lambda: dm.EDMHeun(),
     "EDMHeun[churn]": lambda: dm.EDMHeun(2.0, 0.3, 50.0, 1.01, steps=4),
     "DPMSolver2M": lambda: dm.DPMSolver2M(),
+    "DPMSolver2M[limited]": lambda: dm.DPMSolver2M(limited=True),
     "DPMSolver2S": lambda: dm.DPMSolver2S(),
     "DPMSolverSDE": lambda: dm.DPMSolverSDE(),
     "EulerAncestral": lambda: dm.EulerAncestral(),
@@ -295,6 +304,7 @@ SAMPLERS = {
     "ExponentialAB[2]": lambda: dm.ExponentialAB(),
     "ExponentialAB[3]": lambda: dm.ExponentialAB(3),
     "ExponentialAB[4]": lambda: dm.ExponentialAB(4),
+    "ExponentialAB[4, limited]": lambda: dm.ExponentialAB(4, limited=True),
     "PredictorCorrector": lambda: dm.PredictorCorrector(),
     "PredictorCorrector[ancestral]": lambda: dm.PredictorCorrector("ancestral", 0.1, corrections=2),
     "AnnealedLangevin": lambda: dm.AnnealedLangevin(repeats=3),
@@ -320,6 +330,14 @@ SOLVERS = {name: (build, lambda build=build: stepped(build())) for name, build i
         )
         for kind in ("gonzalez", "mean_value", "itoh_abe")
     },
+    "ConvexSplitting": (lambda: dm.ConvexSplitting(flow=memory_flow()), lambda: memory_flow()),
+    "ConvexSplitting[function]": (
+        lambda: dm.ConvexSplitting(_bowl, memory_flow(SKEWED)),
+        lambda: memory_flow(SKEWED),
+    ),
+    "Proximal": (lambda: dm.Proximal(memory_flow(SCALING)), lambda: memory_flow(SCALING)),
+    "Relaxed": (lambda: dm.Relaxed(dfx.Heun(), memory_flow().energy), lambda: memory_flow()),
+    "Relaxed[Bosh3]": (lambda: dm.Relaxed(dfx.Bosh3(), memory_flow().energy), lambda: memory_flow()),
 }
 
 TABLES = {

@@ -17,21 +17,18 @@ may have no solution near x, or none that Newton's method finds: the step then s
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float, Scalar
 
 from .._errors import InputError
-from .._types import EnergyFn
 from ..flows import GradientFlow
-from ._sampler import flows_of
+from ._implicit import AbstractImplicit, Held, damped
 
 
 NODES = 5
@@ -39,7 +36,7 @@ KINDS = ("gonzalez", "mean_value", "itoh_abe")
 TINY = 1e-12  # a coordinate that moves less than this part of its size has the derivative in place of the quotient
 
 
-class DiscreteGradient(dfx.AbstractAdaptiveSolver):
+class DiscreteGradient(AbstractImplicit):
     """Steps of a gradient flow that lower its energy at every length, as far as their equation is solved.
 
     With an adaptive controller a step whose equation cannot be solved is rejected; with fixed steps the solve fails.
@@ -56,8 +53,6 @@ class DiscreteGradient(dfx.AbstractAdaptiveSolver):
     kind: Literal["gonzalez", "mean_value", "itoh_abe"] = eqx.field(default="gonzalez", static=True)
     root_finder: optx.AbstractRootFinder = optx.Newton(rtol=1e-10, atol=1e-12)
     most: int = eqx.field(default=256, static=True)
-    term_structure: ClassVar = dfx.AbstractTerm
-    interpolation_cls: ClassVar[Callable[..., dfx.LocalLinearInterpolation]] = dfx.LocalLinearInterpolation
 
     def __check_init__(self) -> None:
         if self.kind not in KINDS:
@@ -69,57 +64,13 @@ class DiscreteGradient(dfx.AbstractAdaptiveSolver):
         del terms
         return 1 if self.kind == "itoh_abe" else 2
 
-    def error_order(self, terms: Any) -> int:
-        """Of the difference to explicit Euler."""
-        del terms
-        return 2
-
-    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> None:
-        """Nothing is remembered."""
-        del terms, t0, t1, y0, args
-
-    def step(
-        self, terms: Any, t0: Any, t1: Any, y0: Array, args: Any, solver_state: None, made_jump: Any
-    ) -> tuple[Array, Array, dict, None, dfx.RESULTS]:
+    def move(self, known: Held, h: Scalar, x: Float[Array, " D"], first: Float[Array, " D"]) -> tuple[Array, Any]:
         """Solve ``z + h M G(x, x + z) = 0`` from explicit Euler's z, cut to where E is not raised."""
-        del solver_state, made_jump
-        h, known = t1 - t0, self._known(terms, t0, y0)
-        first = h * terms.vf(t0, y0, args)
-        start = _damped(lambda z: known.energy(y0 + z), first)
         solved = optx.root_find(
-            lambda z, _: z + h * known.apply(discrete_gradient(known.energy, y0, z, self.kind)), self.root_finder,
-            start, throw=False, max_steps=self.most,
+            lambda z, _: z + h * known.apply(discrete_gradient(known.energy, x, z, self.kind)), self.root_finder,
+            damped(lambda z: known.energy(x + z), first), throw=False, max_steps=self.most,
         )  # fmt: skip
-        y1 = y0 + solved.value
-        return y1, 0.5 * (solved.value - first), {"y0": y0, "y1": y1}, None, dfx.RESULTS.promote(solved.result)
-
-    def func(self, terms: Any, t0: Any, y0: Array, args: Any) -> Any:
-        """The vector field."""
-        return terms.vf(t0, y0, args)
-
-    def _known(self, terms: Any, t0: Any, y0: Array) -> "Held":
-        """Energy and mobility at the start of the step."""
-        flows = flows_of(terms) if self.flow is None else [self.flow]
-        if len(flows) == 1 and isinstance(flows[0], GradientFlow):
-            return Held(flows[0].energy, t0, flows[0].mobility(t0, y0))
-        msg = "flow=None: the terms are not those of a GradientFlow, give DiscreteGradient(GradientFlow(energy)) one"
-        raise InputError(msg)
-
-
-class Held(eqx.Module):
-    """An energy at one time, and a mobility."""
-
-    at: EnergyFn
-    t: Any
-    mobility: lx.AbstractLinearOperator | None
-
-    def energy(self, x: Float[Array, " D"]) -> Scalar:
-        """``E(t, x)``."""
-        return self.at(self.t, x)
-
-    def apply(self, v: Float[Array, " D"]) -> Float[Array, " D"]:
-        """``M v``."""
-        return v if self.mobility is None else self.mobility.mv(v)
+        return solved.value, solved.result
 
 
 def discrete_gradient(
@@ -152,14 +103,3 @@ def _itoh_abe(energy: Callable[[Any], Scalar], x: Array, z: Array) -> Array:
     corners = jnp.where(moved, x + z, x) - 0.5 * jnp.diag(z)
     slopes = jax.vmap(lambda corner, i: jax.grad(energy)(corner)[i])(corners, jnp.arange(size))
     return jnp.where(still, slopes, (after - before) / jnp.where(still, 1.0, z))
-
-
-def _damped(raised: Callable[[Array], Scalar], z: Array, halvings: int = 40) -> Array:
-    """Z halved until the energy is not above that at zero: a start from which the equation is likely to be solved."""
-    here = raised(jnp.zeros_like(z))
-
-    def more(carry: tuple) -> Any:
-        now, k = carry
-        return ~(raised(now) <= here) & (k < halvings)
-
-    return jax.lax.while_loop(more, lambda carry: (0.5 * carry[0], carry[1] + 1), (z, 0))[0]
