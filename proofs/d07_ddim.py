@@ -9,6 +9,7 @@ flow matching and EDM.
 
 import diffrax as dfx
 import jax.numpy as jnp
+import numpy as np
 import sympy
 from _posterior import HALF, INSIDE, LAM, TIME, XI, D, U, Y, draws, ledger, over, path
 
@@ -48,6 +49,9 @@ def ddim(proof, *, half=HALF, one=1):
     proof.cites("D11", "D16")
     made, mean = traced(step, XI, U, LAM, Y, H)
     proof.zero("the solver's step", made - Y - (one - sympy.exp(-H)) * (mean - Y))
+    slopes = np.array([sympy.diff(entry, H) for entry in made], object)
+    proof.zero("it solves dy/dlam = m - y with m frozen: exponential Euler", slopes - (mean - made))
+    proof.zero("from y on", np.array([entry.xreplace({H: sympy.Integer(0)}) for entry in made], object) - Y)
     eta, m = symbols("eta"), symbols("m", D)
     s2, lost, later, kl, re = (symbols(n, nonnegative=True) for n in ("s2", "lost", "s2_plus", "KL", "KL_w"))
     to, claimed = Y + eta * (m - Y), -eta * (1 - eta / 2) * dot(Y - m, Y - m)

@@ -6,6 +6,10 @@ With the step written ``y+ = rho y + (1 - rho) m'``, ``rho = s+/s <= 1``,
 
 By the ledger of D11, and |rho r + (1-rho) e|^2 = rho |r|^2 + (1-rho) |e|^2 - rho (1-rho) |r - e|^2 for ``r = y - m``,
 ``e = m' - m``. So clipping ``m'`` to that radius makes any sampler energy-stable.
+
+As ``KL >= 0``, ``|m' - m| <= |y - m|`` suffices, which needs nothing that a step does not have. The limited
+DPM-Solver++(2M) cuts what it adds to m to that length: where it cuts, ``|m' - m| = |y - m|``, and elsewhere that length
+was not exceeded. So it never raises V, whatever it remembers.
 """
 
 import diffrax as dfx
@@ -23,11 +27,19 @@ def step(lam, h, y, other):
     return dm.DDIM().step(dfx.ODETerm(lambda t, z, args: other - z), lam, lam + h, y, None, None, False)[0]
 
 
+def limited(y, h, mean, before):
+    """The step of the code's limited DPM-Solver++(2M) with the denoiser ``mean``, that before being ``before``."""
+    solver, terms = dm.DPMSolver2M(limited=True), dfx.ODETerm(lambda lam, x, args: args - x)
+    memory = solver.init(terms, -h, 0 * h, y, mean)
+    memory = solver.step(terms, -h, 0 * h, y, before, memory, False)[3]
+    return solver.step(terms, 0 * h, h, y, mean, memory, False)[0]
+
+
 @theorem(
     "D12",
-    "A step y+ = rho y + (1-rho) m' with |m'-m|^2 <= |y-m|^2 + 2 s^2 KL never raises V",
-    domain="all N, D, weights, steps and m' (by D11; vectors written at D = 2); DDIM's step with any m' traced at "
-    "D = 2",
+    "A step y+ = rho y + (1-rho) m' with |m'-m|^2 <= |y-m|^2 + 2 s^2 KL never raises V; so limited 2M never does",
+    domain="all N, D, weights, steps and m' (by D11; vectors written at D = 2); DDIM's step with any m', and that of "
+    "the limited DPM-Solver++(2M) after one as long, traced at D = 2",
 )
 def margin(proof, *, factor=2, half=2):
     proof.cites("D11")
@@ -46,7 +58,28 @@ def margin(proof, *, factor=2, half=2):
     made = traced(step, LAM, h, Y, other)
     ratio = sympy.exp(-h)
     proof.zero("DDIM's step with any m' has this form", made - ratio * Y - (1 - ratio) * other)
+    cut(proof)
     numbers(proof)
+
+
+def cut(proof):
+    """Both branches of the limited 2M: ``m' = m + a c`` with ``|a c| <= |y - m|``."""
+    h, mean, before = symbols("h", positive=True), symbols("m", D), symbols("before", D)
+    made, rho = traced(limited, Y, h, mean, before), sympy.exp(-h)
+    facts = {fact for entry in made for piece in entry.atoms(sympy.Piecewise) for _, fact in piece.args} - {sympy.true}
+    proof.holds("the step has one branch", len(facts) == 1)
+    (fact,) = facts
+    added, move = (mean - before) / 2, Y - mean
+    proof.zero(
+        "it is taken where what is added is longer than y - m", fact.gts - fact.lts - added @ added + move @ move
+    )
+    for taken in (True, False):
+        branch = np.array([entry.xreplace({fact: sympy.sympify(taken)}) for entry in made], object)
+        other = (branch - rho * Y) / (1 - rho)  # m'
+        if taken:
+            proof.zero("there |m' - m| = |y - m|", (other - mean) @ (other - mean) - move @ move)
+        else:
+            proof.zero("elsewhere m' - m is what 2M adds", other - mean - added)
 
 
 def numbers(proof):

@@ -13,12 +13,13 @@ Comput. 15), which for ``A = |x|^2/2`` and `LogSumExp` is its update (A5). As ``
 
     y = x + h (f(x) + M (grad A(x) - grad A(y)))
 
-needs A alone, B being what is left. For ``A = L |x|^2/2``, with B convex iff ``Hess E <= L I``, and M the identity it is
-explicit Euler with the step ``h/(1 + L h)``, whose limit ``1/L`` is half of what Euler may take (A8).
+needs A alone, B being what is left. For ``A = L |x|^2/2``, with B convex iff ``Hess E <= L I``, and M the identity it
+is explicit Euler with the step ``h/(1 + L h)``, whose limit ``1/L`` is half of what Euler may take (A8).
 """
 
 from typing import Any
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -71,7 +72,7 @@ class ConvexSplitting(AbstractImplicit):
         if not callable(A):
             L = jnp.asarray(A, x.dtype)
             if known.mobility is None:
-                return first / (1 + L * h), optx.RESULTS.successful
+                return first / (1 + L * h), dfx.RESULTS.successful
             slope = lambda y: L * y  # noqa: E731
         else:
             slope = jax.grad(lambda y: A(known.t, y))
@@ -80,7 +81,7 @@ class ConvexSplitting(AbstractImplicit):
             lambda z, _: (z - first + h * known.apply(slope(x + z) - here)) / (1 + h), self.root_finder,
             damped(lambda z: known.energy(x + z), first), throw=False, max_steps=self.most,
         )  # fmt: skip
-        return solved.value, solved.result
+        return solved.value, dfx.RESULTS.promote(solved.result)
 
 
 def splitting_of(energy: EnergyFn) -> float:

@@ -19,6 +19,7 @@ may have no solution near x, or none that Newton's method finds: the step then s
 from collections.abc import Callable
 from typing import Any, Literal
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -70,7 +71,7 @@ class DiscreteGradient(AbstractImplicit):
             lambda z, _: z + h * known.apply(discrete_gradient(known.energy, x, z, self.kind)), self.root_finder,
             damped(lambda z: known.energy(x + z), first), throw=False, max_steps=self.most,
         )  # fmt: skip
-        return solved.value, solved.result
+        return solved.value, dfx.RESULTS.promote(solved.result)
 
 
 def discrete_gradient(

@@ -51,7 +51,7 @@ class AbstractImplicit(dfx.AbstractAdaptiveSolver):
 
     @abc.abstractmethod
     def move(self, known: Held, h: Scalar, x: Float[Array, " D"], first: Float[Array, " D"]) -> tuple[Array, Any]:
-        """The move z, shape (D,), from explicit Euler's ``first``; and how Optimistix or Diffrax came by it."""
+        """The move z, shape (D,), from explicit Euler's ``first``; and its `dfx.RESULTS`."""
 
     def error_order(self, terms: Any) -> int:
         """Of the difference to explicit Euler."""
@@ -70,7 +70,7 @@ class AbstractImplicit(dfx.AbstractAdaptiveSolver):
         h = jnp.asarray(t1 - t0, y0.dtype)
         first = h * terms.vf(t0, y0, args)
         z, result = self.move(held(self.flow, terms, t0, y0, type(self).__name__), h, y0, first)
-        return y0 + z, 0.5 * (z - first), {"y0": y0, "y1": y0 + z}, None, dfx.RESULTS.promote(result)
+        return y0 + z, 0.5 * (z - first), {"y0": y0, "y1": y0 + z}, None, result
 
     def func(self, terms: Any, t0: Any, y0: Array, args: Any) -> Any:
         """The vector field."""

@@ -18,7 +18,6 @@ from typing import Any
 
 import diffrax as dfx
 import equinox as eqx
-import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array, Float, Scalar
 
@@ -57,4 +56,5 @@ class Proximal(AbstractImplicit):
         size = magnitude(known.at, known.t, x) + magnitude(known.at, known.t, x + solved.value)
         descends = merit(solved.value) <= h / (1 + h) * rounding_bound(size)
         result: Any = dfx.RESULTS.promote(solved.result)
-        return solved.value, dfx.RESULTS.where(descends, result, dfx.RESULTS.nonlinear_divergence)
+        failed: Any = dfx.RESULTS.nonlinear_divergence
+        return solved.value, dfx.RESULTS.where(descends, result, failed)

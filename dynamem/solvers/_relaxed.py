@@ -41,7 +41,7 @@ class Relaxed(dfx.AbstractAdaptiveSolver):
         most: its iterations.
     """
 
-    solver: dfx.AbstractERK
+    solver: Any
     energy: EnergyFn | None = None
     root_finder: optx.AbstractRootFinder = optx.Newton(rtol=1e-10, atol=1e-12)
     most: int = eqx.field(default=64, static=True)
@@ -54,7 +54,8 @@ class Relaxed(dfx.AbstractAdaptiveSolver):
                 f"solver={type(self.solver).__name__}: need an explicit Runge-Kutta solver of Diffrax, such as Bosh3()"
             )
             raise InputError(msg)
-        least = float(np.min(self.solver.tableau.b_sol))
+        tableau: Any = self.solver.tableau
+        least = float(np.min(tableau.b_sol))
         if least < 0:
             msg = (
                 f"solver={type(self.solver).__name__} has the weight {least:.3g}: E is bounded for non-negative ones "
@@ -84,12 +85,12 @@ class Relaxed(dfx.AbstractAdaptiveSolver):
         )  # fmt: skip
         energy, k = self._energy(terms, t0), dense["k"]
         weights = jnp.asarray(self.solver.tableau.b_sol, y0.dtype)
-        slopes = jax.vmap(jax.grad(energy.value))(y0 + self._before(y0) @ k)
+        slopes = jax.vmap(jax.grad(energy.value))(y0[None] + self._before(y0) @ k)
         d, law = weights @ k, weights @ jnp.sum(slopes * k, axis=1)
         gamma, found = self._gamma(energy, y0, d, law)
         y1 = y0 + gamma * d
-        result = dfx.RESULTS.where(found, result, dfx.RESULTS.nonlinear_divergence)
-        return y1, y_error, {"y0": y0, "y1": y1}, state, result
+        failed: Any = dfx.RESULTS.nonlinear_divergence
+        return y1, y_error, {"y0": y0, "y1": y1}, state, dfx.RESULTS.where(found, result, failed)
 
     def func(self, terms: Any, t0: Any, y0: Array, args: Any) -> Any:
         """The vector field."""
