@@ -73,8 +73,8 @@ def cut(proof):
     proof.zero(
         "it is taken where what is added is longer than y - m", fact.gts - fact.lts - added @ added + move @ move
     )
-    for taken in (True, False):
-        branch = np.array([entry.xreplace({fact: sympy.sympify(taken)}) for entry in made], object)
+    for taken in (sympy.true, sympy.false):
+        branch = np.array([entry.xreplace({fact: taken}) for entry in made], object)
         other = (branch - rho * Y) / (1 - rho)  # m'
         if taken:
             proof.zero("there |m' - m| = |y - m|", (other - mean) @ (other - mean) - move @ move)
