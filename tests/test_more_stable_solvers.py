@@ -238,7 +238,7 @@ def test_steps_that_are_not_held_are_caught(name):
 ORDERS = {
     "splitting": (dm.ConvexSplitting(quartic), 1),
     "proximal": (dm.Proximal(minimiser=optx.BFGS(rtol=1e-10, atol=1e-12)), 1),
-    "relaxed Heun": (dm.Relaxed(dfx.Heun()), 1), "relaxed Bosh3": (dm.Relaxed(dfx.Bosh3()), 2),
+    "relaxed Ralston": (dm.Relaxed(dfx.Ralston()), 1), "relaxed Bosh3": (dm.Relaxed(dfx.Bosh3()), 2),
 }  # fmt: skip
 
 
