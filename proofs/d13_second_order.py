@@ -14,8 +14,9 @@ for 1/2 <= r <= 1, the exponential midpoint being ``r = 1/2``; and exponential H
     -(1-rho^2)|r|^2/2 + rho (1-rho) theta r.delta - (1-rho) theta (2 - (1-rho) theta)|delta|^2/2,
 
 which is never positive for ``theta <= 2(1 + rho)``: EDM's Heun has ``theta = 1/2 rho``, hence ``rho >= (sqrt 2 -
-1)/2``. Between two patterns at low noise it rises for ``rho < 1/5``; whether it does in between is open, and multistep
-solvers are not treated.
+1)/2``. That is sharp: below it V rises between three patterns in a plane, for which both tangents are equalities as
+the noise goes to 0. Between two patterns it rises for ``rho < 1/5``, and a search found no rise from there on.
+Multistep solvers are not treated.
 """
 
 import diffrax as dfx
@@ -25,6 +26,7 @@ import sympy
 from _posterior import LAM, PRIOR, XI, D, Y, draws, over, path
 
 import dynamem as dm
+from dynamem.comparison import three_patterns
 from dynamem.theorems import log_gap, product, square, symbols, theorem, traced
 
 
@@ -79,9 +81,10 @@ def heun(xi, u, lam, h, y):
 
 @theorem(
     "D13",
-    "Second-order steps: exponential midpoint and Heun are energy-stable; EDM's Heun is for s+/s >= (sqrt 2 - 1)/2",
+    "Second-order steps: exponential midpoint and Heun are energy-stable; EDM's Heun is iff s+/s >= (sqrt 2 - 1)/2",
     domain="all N, D, weights and steps (by D11; vectors written at D = 2); the code's DPM-Solver++(2S), 1/2 <= r <= "
-    "1, and EDM's Heun without churn, and ETD2RK written on its DDIM, flow and denoiser, traced at N = D = 2",
+    "1, and EDM's Heun without churn, and ETD2RK written on its DDIM, flow and denoiser, traced at N = D = 2; the rise of EDM's Heun below its bound at N = 3, D = 2, "
+    "in the limit of low noise",
 )
 def second_order(proof, *, one=1, two=2):
     proof.cites("L1", "D11")
@@ -95,6 +98,7 @@ def second_order(proof, *, one=1, two=2):
     proof.falls("0 <= theta <= 1, rho <= rho1 <= 1", bound, parts)
     forms(proof)
     edm(proof, two)
+    sharp(proof)
     numbers(proof)
 
 
@@ -131,8 +135,30 @@ def edm(proof, two):
     proof.zero("1/(2 rho) = 2(1 + rho) at rho = (sqrt 2 - 1)/2", 1 / (2 * least) - 2 * (1 + least))
 
 
+def sharp(proof):
+    """V between `three_patterns` at low noise: ``min(y^2/2 + b, (y-1)^2/2 + K s^2)``, the second for less noise.
+
+    At the start y the first is the less, so that ``m = 0``. At the stage ``rho y`` they meet, from where on ``m1 = 1``.
+    """
+    odds, y, k, eps = symbols("odds", positive=True), symbols("y"), symbols("K", positive=True), symbols("eps")
+    rho = odds / (1 + odds)
+    first, second = (lambda z, b: z**2 / 2 + b), (lambda z, s2: (z - 1) ** 2 / 2 + k * s2)
+    b = second(rho * y, rho**2) - first(rho * y, 0)  # s = 1 at the start
+    change = second(rho * y + eps, rho**2) - first(y, b)
+    _, around = tangents(rho, rho, eps * DELTA)
+    one_line = around.subs({R[0]: y, R[1]: 0, DELTA[0]: 1, DELTA[1]: 0}, simultaneous=True)
+    proof.zero("the bound by way of y1 is what V does", change - one_line)
+    worst = eps * rho / (1 - rho**2)
+    left = eps * (eps - 2 * (1 - rho**2)) / (2 * (1 - rho**2))
+    proof.zero("from the worst start", one_line.subs(y, worst) - left)
+    proof.zero("eps - 2(1-rho^2) is positive iff 1 > 4 rho(1+rho)",
+               (1 - rho) / (2 * rho) - 2 * (1 - rho**2) - (1 - rho) * (1 - 4 * rho * (1 + rho)) / (2 * rho))  # fmt: skip
+    apart = second(y, 1) - first(y, b)  # for large K the first is the less at the start
+    proof.zero("how far apart they start", apart - (1 - rho) * (k * (1 + rho) - y))
+
+
 def numbers(proof):
-    """Steps on the running code; EDM's Heun at ``rho = 0.2072`` and, between two patterns, at 0.195."""
+    """Steps on the running code; EDM's Heun at ``rho = 0.2072`` and, between two and three patterns, below its bounds."""
     xi, u, y, lam = draws(512)
     proof.close("EDM's Heun is Diffrax's Heun in t", *over(with_diffrax, xi, u, y))
     midpoint = lambda xi, u, lam, h, y: two_stage(xi, u, lam, h, 0.5, y)  # noqa: E731
@@ -149,7 +175,11 @@ def numbers(proof):
     y = jnp.asarray([0.5 + s2 * np.log(weight / (1 - weight))])
     pair = jnp.asarray([[0.0], [1.0]]), jnp.full(2, 0.5), y, jnp.asarray(-0.5 * np.log(s2))
     before, after = values(*pair, -jnp.log(0.195))
-    proof.witness("EDM's Heun at rho = 0.195 raises V", after - before)
+    proof.witness("EDM's Heun at rho = 0.195 raises V between two patterns", after - before)
+    rho, s = 0.207, 0.034
+    where, y = three_patterns(rho, 1 / (2 * (1 + rho)), s)
+    before, after = values(where.law.xi, where.law.weights, y, -jnp.log(s), -jnp.log(rho))
+    proof.witness("and at rho = 0.207 between three", after - before)
 
 
 def values(xi, u, y, lam, h, solver=heun):

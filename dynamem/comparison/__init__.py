@@ -8,6 +8,7 @@ from ._counterexamples import Counterexample as Counterexample
 from ._counterexamples import Course as Course
 from ._counterexamples import course_of as course_of
 from ._counterexamples import gallery as gallery
+from ._counterexamples import three_patterns as three_patterns
 from ._counterexamples import two_pattern_runs as two_pattern_runs
 from ._evaluations import counted as counted
 from ._limits import largest_safe_step as largest_safe_step

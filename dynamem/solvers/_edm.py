@@ -9,7 +9,7 @@ rule in s for ``dy/ds = (y - m)/s``: with ``rho = s+/s^``,
 ``gamma = min(S_churn/N, sqrt 2 - 1)`` for N steps where ``S_min <= s <= S_max``, else 0. The paper's last step, to
 ``s+ = 0``, is Euler's and lands on ``m``: it is the caller's end, as ``lam`` is infinite there.
 
-Without noise no step with ``rho >= (sqrt 2 - 1)/2`` raises the free energy (D13), and one with ``rho = 0.195`` does.
+Without noise no step with ``rho >= (sqrt 2 - 1)/2`` raises the free energy, and at every smaller rho one can (D13).
 Churn raises ``V + D s^2/2`` in mean: it adds noise without lowering s.
 """
 
