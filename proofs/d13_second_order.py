@@ -83,8 +83,8 @@ def heun(xi, u, lam, h, y):
     "D13",
     "Second-order steps: exponential midpoint and Heun are energy-stable; EDM's Heun is iff s+/s >= (sqrt 2 - 1)/2",
     domain="all N, D, weights and steps (by D11; vectors written at D = 2); the code's DPM-Solver++(2S), 1/2 <= r <= "
-    "1, and EDM's Heun without churn, and ETD2RK written on its DDIM, flow and denoiser, traced at N = D = 2; the rise of EDM's Heun below its bound at N = 3, D = 2, "
-    "in the limit of low noise",
+    "1, and EDM's Heun without churn, and ETD2RK written on its DDIM, flow and denoiser, traced at N = D = 2; the "
+    "rise of EDM's Heun at N = 3, D = 2, in the limit of low noise",
 )
 def second_order(proof, *, one=1, two=2):
     proof.cites("L1", "D11")
@@ -151,14 +151,15 @@ def sharp(proof):
     worst = eps * rho / (1 - rho**2)
     left = eps * (eps - 2 * (1 - rho**2)) / (2 * (1 - rho**2))
     proof.zero("from the worst start", one_line.subs(y, worst) - left)
-    proof.zero("eps - 2(1-rho^2) is positive iff 1 > 4 rho(1+rho)",
-               (1 - rho) / (2 * rho) - 2 * (1 - rho**2) - (1 - rho) * (1 - 4 * rho * (1 + rho)) / (2 * rho))  # fmt: skip
+    own = (1 - rho) / (2 * rho)  # eps of EDM's Heun
+    sign = own - 2 * (1 - rho**2) - own * (1 - 4 * rho * (1 + rho))
+    proof.zero("eps - 2(1-rho^2) is positive iff 1 > 4 rho(1+rho)", sign)
     apart = second(y, 1) - first(y, b)  # for large K the first is the less at the start
     proof.zero("how far apart they start", apart - (1 - rho) * (k * (1 + rho) - y))
 
 
 def numbers(proof):
-    """Steps on the running code; EDM's Heun at ``rho = 0.2072`` and, between two and three patterns, below its bounds."""
+    """Steps on the running code; EDM's Heun at ``rho = 0.2072``, and below its bound between two and three patterns."""
     xi, u, y, lam = draws(512)
     proof.close("EDM's Heun is Diffrax's Heun in t", *over(with_diffrax, xi, u, y))
     midpoint = lambda xi, u, lam, h, y: two_stage(xi, u, lam, h, 0.5, y)  # noqa: E731
