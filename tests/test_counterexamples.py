@@ -14,7 +14,7 @@ import pytest
 
 import dynamem as dm
 from dynamem.cli._data import digits
-from dynamem.comparison import COUNTEREXAMPLES, Counterexample, gallery, three_patterns, two_pattern_runs
+from dynamem.comparison import gallery, three_patterns, two_pattern_runs
 from dynamem.lyapunov import rises_of, solve
 from tests.test_sampler_facts import RK4
 
@@ -72,6 +72,7 @@ def test_an_ancestral_step_at_the_memory():
 # ------------------------------------------------------------- two patterns, and the last step that rises
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("example", "run"), gallery(), ids=lambda one: getattr(one, "name", ""))
 def test_two_patterns_and_few_steps(example, run):
     """The real solver's run, its first rise, and none with fewer steps for those that start as DDIM does."""
@@ -79,7 +80,7 @@ def test_two_patterns_and_few_steps(example, run):
     path = dm.DiffusionPath(dm.VE(), dm.Empirical(jnp.asarray([[0.0], [1.0]]), weights))
     found = ran(example.solver, path, jnp.asarray([[example.start]]), run.lams)
     assert found.rising.any()
-    np.testing.assert_allclose(found.change[0], np.diff(run.values), atol=1e-12)
+    np.testing.assert_allclose(found.change[0], np.diff(run.values), atol=1e-9)
     alone = one_pattern(dm.VE(), 1.0)
     assert not ran(example.solver, alone, jnp.asarray([[example.start]]), run.lams).rising.any()
 
@@ -93,14 +94,22 @@ def starts(ratio, count, seed=0):
     return [jnp.asarray(part) for part in (w, y, s, np.full(count, ratio))]
 
 
-@pytest.mark.parametrize("solver", [dm.DPMSolver2M(), dm.ExponentialAB(2)], ids=["2M", "AB2"])
-def test_two_steps_of_two_denoisers_never_rise(solver):
-    """The first is DDIM's. That of the second is a search: 20,000 starts, ratios on both sides of 1/3 and 1/e."""
-    ratios = np.concatenate([np.full(5000, ratio) for ratio in (0.05, 0.2, 0.3, 0.36)])
-    case = [*starts(0.0, 20000)[:3], jnp.asarray(ratios)]
-    rises = two_pattern_runs(solver, *case, steps=2).rises()
-    assert rises[:, 0].max() == 0  # DDIM, a theorem
-    assert rises[:, 1].max() == 0
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("solver", "case"),
+    [
+        (dm.DPMSolver2M(), (0.0005657296640324425, 15.344560609928836, 1.6095607419604536, 0.05)),
+        (dm.ExponentialAB(2), (0.00035493016320062206, 8.359739041157994, 1.1653479457270781, 0.1)),
+    ],
+    ids=["2M", "AB2"],
+)
+def test_how_few_steps_of_two_denoisers_rise(solver, case):
+    """One step is DDIM's. Two can rise at coarse ratios, from far away; a search finds none from 0.2 on, three do."""
+    coarse = two_pattern_runs(solver, *(jnp.asarray([part]) for part in case), steps=2).rises()
+    assert coarse[0, 1] > 1
+    for ratio in (0.2, 0.25, 0.3):
+        rises = two_pattern_runs(solver, *starts(ratio, 4000), steps=2).rises()
+        assert rises.max() == 0, ratio
 
 
 # --------------------------------------------------------------------------------- EDM's Heun
@@ -119,10 +128,6 @@ def test_three_patterns_reach_the_bound_of_heun():
     for ratio, rises in ((0.1995, True), (0.2, False), (0.207, False)):
         found = two_pattern_runs(dm.EDMHeun(), *starts(ratio, 20000), steps=1).rises()
         assert (found.max() > 0) == rises, (ratio, found.max())
-
-
-def test_the_gallery_tells_its_sizes():
-    assert all(isinstance(one, Counterexample) and one.steps >= 1 for one in COUNTEREXAMPLES)
 
 
 # ------------------------------------------------------------------------ no rises on the digits

@@ -11,7 +11,7 @@ import pytest
 import dynamem as dm
 from dynamem._errors import InputError
 from dynamem.comparison import COUNTEREXAMPLES, fitted
-from dynamem.lyapunov import rounding_bound
+from dynamem.lyapunov import rises_of, rounding_bound, solve
 from dynamem.solvers import discrete_gradient
 from tests.test_sampler_facts import changes
 
@@ -266,3 +266,20 @@ def test_what_the_controller_refuses():
     vector = dm.LyapunovController(dfx.ConstantStepSize(), lambda t, x: x)
     with pytest.raises(InputError, match=r"values of shape \(3,\)"):
         energies(vector, lambda t, x: x @ x, dm.GradientFlow(double_well), jnp.ones((1, 3)), 1.0, 0.1)
+
+
+@pytest.mark.long
+def test_the_controller_keeps_an_sde_below_its_level():
+    """Coarse steps of the reverse SDE go beyond ``V(start)/error``; with the controller none does (Ville's level)."""
+    path = dm.DiffusionPath(dm.VE(), dm.Empirical(XI))
+    flow, energy, grid = dm.ReverseSDE(path), dm.FreeEnergy(path, 1.0), dfx.StepTo(jnp.linspace(0.0, 6.0, 4))
+    ys, keys = jr.normal(jr.key(0), (30, 3)), jr.split(jr.key(1), 30)
+    above = {}
+    for name, controller in (("free", grid), ("held", dm.LyapunovController(grid, energy, error=0.3))):
+        how = {"max_steps": 400, "shared": True}
+        run = solve(flow, ys, (0.0, 6.0), dfx.Heun(), controller, None, keys, **how)
+        found = rises_of(energy, run.ts, run.xs, run.count)
+        level = found.values[:, :1] / 0.3
+        above[name] = (found.values - level).max()
+    assert above["free"] > 1e-3
+    assert above["held"] < 1e-9
