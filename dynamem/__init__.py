@@ -149,6 +149,7 @@ if TYPE_CHECKING:
     from .solvers import Proximal as Proximal
     from .solvers import Relaxed as Relaxed
     from .solvers import Stabilised as Stabilised
+    from .solvers import scan_solve as scan_solve
 
     __version__: str
 
@@ -167,7 +168,7 @@ _ROOMS = {
     "ReverseSDE",
     "solvers": "AbstractSampler AnnealedLangevin BlindSampler ConvexSplitting DDIM DDPM DiscreteGradient DPMSolver2M "
     "DPMSolver2S DPMSolverSDE EDMHeun EulerAncestral ExponentialAB LyapunovController PredictorCorrector Proximal "
-    "Relaxed Stabilised",
+    "Relaxed Stabilised scan_solve",
     "lyapunov": "Rate Verdict Witness check falsify generator",
     "learning": "AbstractNetwork AbstractPotential Asymmetry ConcaveDenoiser EnergyDenoiser LearnedEnergy "
     "LogLikelihood Margin MLPDenoiser Recipe Track Tracked Training UNetDenoiser asymmetry load_denoiser "

@@ -19,4 +19,5 @@ from ._exponential_ab import ExponentialAB as ExponentialAB
 from ._proximal import Proximal as Proximal
 from ._relaxed import Relaxed as Relaxed
 from ._sampler import AbstractSampler as AbstractSampler
+from ._scan import scan_solve as scan_solve
 from ._stabilised import Stabilised as Stabilised
