@@ -3,8 +3,21 @@
 import diffrax as dfx
 import optimistix as optx
 
-from ..flows import ProbabilityFlow, ReverseSDE
-from ..solvers import DDIM, DDPM, DPMSolver2M, DPMSolver2S, DPMSolverSDE, EDMHeun, EulerAncestral, ExponentialAB
+from ..flows import GradientFlow, ProbabilityFlow, ReverseSDE
+from ..solvers import (
+    DDIM,
+    DDPM,
+    ConvexSplitting,
+    DiscreteGradient,
+    DPMSolver2M,
+    DPMSolver2S,
+    DPMSolverSDE,
+    EDMHeun,
+    EulerAncestral,
+    ExponentialAB,
+    Proximal,
+    Relaxed,
+)
 from ._records import Method, Problem
 
 
@@ -22,8 +35,14 @@ IMPLICIT = {
     "Kvaerno3": dfx.Kvaerno3(),
     "Kvaerno5": dfx.Kvaerno5(),
 }
+STABLE = {
+    "DiscreteGradient": DiscreteGradient(), "ConvexSplitting": ConvexSplitting(1.0), "Proximal": Proximal(),
+    "Relaxed Bosh3": Relaxed(dfx.Bosh3()),
+}  # fmt: skip
+"""Ours for gradient flows, whose energy they cannot raise; the splitting is that of a log-sum-exp memory."""
 SAMPLERS = {
     "DDIM": DDIM(), "EDMHeun": EDMHeun(), "DPMSolver2S": DPMSolver2S(), "DPMSolver2M": DPMSolver2M(),
+    "DPMSolver2M limited": DPMSolver2M(limited=True),
     "ExponentialAB 2": ExponentialAB(2), "ExponentialAB 3": ExponentialAB(3),
 }  # fmt: skip
 NOISY = {"DDPM": DDPM(), "EulerAncestral": EulerAncestral(), "DPMSolverSDE": DPMSolverSDE()}
@@ -43,7 +62,8 @@ def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
     """Methods for a problem: by whether it has noise, is stiff, or is the probability flow on clock "lam".
 
     Strong orders are those of additive noise for `ReverseSDE`, of general noise otherwise. With ``every`` all of
-    Diffrax's solvers with fixed steps are there, without it those of `BRIEF` for problems that have one of its tags.
+    Diffrax's solvers with fixed steps and of `STABLE` are there, without it those of `BRIEF` for problems that have one
+    of its tags, and `DiscreteGradient`.
     """
     flow, brief = problem.flow, [names for tag, names in BRIEF.items() if tag in problem.tags and not every]
     few = brief[-1] if brief else None
@@ -64,6 +84,9 @@ def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
         implicit = []
     if every or stiff or "linear" in problem.tags:
         implicit.append(_adaptive("Kvaerno5", IMPLICIT["Kvaerno5"], "implicit"))
+    if isinstance(flow, GradientFlow):
+        stable = {name: one for name, one in STABLE.items() if every or name == "DiscreteGradient"}
+        implicit += [Method(one, SHORT, name=name, tags=("implicit", "stable")) for name, one in stable.items()]
     kind = "Radau" if stiff else "RK45"
     outside = [Method(f"scipy:{kind}", tolerances=TOLERANCES, name=f"scipy {kind}", tags=("scipy", "adaptive"))]
     return [*(_samplers(problem) if diffusion else []), *fixed, *adaptive, *implicit, *outside]
