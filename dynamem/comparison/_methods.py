@@ -36,7 +36,7 @@ IMPLICIT = {
     "Kvaerno5": dfx.Kvaerno5(),
 }
 STABLE = {
-    "DiscreteGradient": DiscreteGradient(), "ConvexSplitting": ConvexSplitting(1.0), "Proximal": Proximal(),
+    "DiscreteGradient": DiscreteGradient(), "ConvexSplitting": ConvexSplitting(convex=1.0), "Proximal": Proximal(),
     "Relaxed Bosh3": Relaxed(dfx.Bosh3()),
 }  # fmt: skip
 """Ours for gradient flows, whose energy they cannot raise; the splitting is that of a log-sum-exp memory."""
@@ -105,7 +105,7 @@ def _samplers(problem: Problem) -> list[Method]:
     found = [Method(one, SHORT, name=name, tags=("sampler",)) for name, one in SAMPLERS.items()]
     if "karras" in problem.grids:
         found += [
-            Method(one, SHORT[1:3], "karras", name=f"{name}, karras", tags=("sampler",))
+            Method(one, SHORT[2:3], "karras", name=f"{name}, karras", tags=("sampler",))
             for name, one in SAMPLERS.items()
             if name in ("DDIM", "DPMSolver2M", "EDMHeun")
         ]
