@@ -63,7 +63,7 @@ def quadratic(proof):
 
 
 def discrete_gradients(proof):
-    """``G.(y - x) = E(y) - E(x)`` for three of them, and what a step then does."""
+    """``G.(y - x) = E(y) - E(x)`` for four of them, and what a step then does."""
     step, values = Y - X, sympy.Function("E", real=True)
     middle = symbols("slope", D)  # grad E at the middle, or anything else: Gonzalez' correction makes up for it
     change = values(*Y) - values(*X)
@@ -72,6 +72,9 @@ def discrete_gradients(proof):
     corners = [values(*Y[:i], *X[i:]) for i in range(D + 1)]
     itoh_abe = np.array([(corners[i + 1] - corners[i]) / step[i] for i in range(D)], object)
     proof.zero("Itoh and Abe", itoh_abe @ step - change)
+    corners = [values(*X[:i], *Y[i:]) for i in range(D + 1)]
+    back = np.array([(corners[i] - corners[i + 1]) / step[i] for i in range(D)], object)
+    proof.zero("Itoh and Abe, symmetric", (itoh_abe + back) / 2 @ step - change)
     s, along = symbols("s"), sympy.Function("E", real=True)  # E(x + s (y - x)), so that E' = grad E.(y - x)
     mean_value = sympy.integrate(sympy.diff(along(s), s), (s, 0, 1))
     proof.zero("mean value", mean_value - along(1) + along(0))

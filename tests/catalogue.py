@@ -328,7 +328,7 @@ SOLVERS = {name: (build, lambda build=build: stepped(build())) for name, build i
             lambda kind=kind: dm.DiscreteGradient(dm.GradientFlow(dm.LogSumExp(XI, 1.5)), kind),
             lambda: dm.GradientFlow(dm.LogSumExp(XI, 1.5)),
         )
-        for kind in ("gonzalez", "mean_value", "itoh_abe")
+        for kind in ("gonzalez", "mean_value", "itoh_abe", "symmetric_itoh_abe")
     },
     "ConvexSplitting": (lambda: dm.ConvexSplitting(flow=memory_flow()), lambda: memory_flow()),
     "ConvexSplitting[function]": (

@@ -17,7 +17,7 @@ from tests.test_sampler_facts import changes
 
 
 XI = jnp.asarray([[1.0, 0.5, 0.0], [-1.0, 0.2, 0.3], [0.3, -2.0, 1.0], [0.1, 0.4, -0.6]])
-KINDS = ("gonzalez", "mean_value", "itoh_abe")
+KINDS = ("gonzalez", "mean_value", "itoh_abe", "symmetric_itoh_abe")
 
 
 def double_well(t, x):
@@ -105,7 +105,9 @@ def test_a_discrete_gradient_is_one(kind):
     assert np.all(np.isfinite(jax.jacfwd(lambda w: discrete_gradient(energy, x, w, kind))(0 * z)))
 
 
-@pytest.mark.parametrize(("kind", "order"), [("gonzalez", 2), ("mean_value", 2), ("itoh_abe", 1)])
+@pytest.mark.parametrize(
+    ("kind", "order"), [("gonzalez", 2), ("mean_value", 2), ("itoh_abe", 1), ("symmetric_itoh_abe", 2)]
+)
 def test_orders_of_discrete_gradients(kind, order):
     flow, x = dm.GradientFlow(double_well), jnp.asarray([0.4, -0.8, 1.7])
     steps = (8, 16, 32, 64)

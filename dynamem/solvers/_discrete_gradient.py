@@ -10,7 +10,9 @@ of which the last term is what an equation that is not solved exactly may add. W
 - mean value (Harten, Lax & van Leer 1983; AVF, Quispel & McLaren 2008), second order: ``int_0^1 grad E(x + u z) du``,
   by Gauss's rule of `NODES` nodes, with what that misses made up for along z as Gonzalez does;
 - Itoh & Abe (1988, J. Comput. Phys. 76), first order, without gradients: coordinate by coordinate ``(E(.., y_i, ..) -
-  E(.., x_i, ..))/(y_i - x_i)``.
+  E(.., x_i, ..))/(y_i - x_i)``;
+- its symmetrisation (McLachlan, Quispel & Robidoux 1999, Phil. Trans. R. Soc. A 357), second order: the mean of that
+  from x to y and of that from y to x.
 
 Energies that depend on time are taken at the start of the step. Where E is not convex and the step long, the equation
 may have no solution near x, or none that Newton's method finds: the step then says so in its result.
@@ -33,7 +35,7 @@ from ._implicit import AbstractImplicit, Held, damped
 
 
 NODES = 5
-KINDS = ("gonzalez", "mean_value", "itoh_abe")
+KINDS = ("gonzalez", "mean_value", "itoh_abe", "symmetric_itoh_abe")
 TINY = 1e-12  # a coordinate that moves less than this part of its size has the derivative in place of the quotient
 
 
@@ -45,13 +47,15 @@ class DiscreteGradient(AbstractImplicit):
     Arguments:
         flow: the `GradientFlow` whose energy and preconditioner these are; that behind the terms if None, so that only
             terms of the user's own need it.
-        kind: "gonzalez", "mean_value" or "itoh_abe".
+        kind: "gonzalez", "mean_value", "itoh_abe" or "symmetric_itoh_abe".
         root_finder: any Optimistix root finder.
         most: its iterations.
     """
 
     flow: GradientFlow | None = None
-    kind: Literal["gonzalez", "mean_value", "itoh_abe"] = eqx.field(default="gonzalez", static=True)
+    kind: Literal["gonzalez", "mean_value", "itoh_abe", "symmetric_itoh_abe"] = eqx.field(
+        default="gonzalez", static=True
+    )
     root_finder: optx.AbstractRootFinder = optx.Newton(rtol=1e-10, atol=1e-12)
     most: int = eqx.field(default=256, static=True)
 
@@ -84,6 +88,8 @@ def discrete_gradient(
         return _corrected(energy, x, z, weights @ slopes)
     if kind == "itoh_abe":
         return _itoh_abe(energy, x, z)
+    if kind == "symmetric_itoh_abe":
+        return 0.5 * (_itoh_abe(energy, x, z) + _itoh_abe(energy, x + z, -z))
     return _corrected(energy, x, z, jax.grad(energy)(x + 0.5 * z))
 
 
