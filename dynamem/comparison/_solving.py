@@ -96,7 +96,7 @@ def solved(ask: Asked, method: Method, steps: int | None, rtol: float | None) ->
     between = time.perf_counter()
     jax.block_until_ready(solve(ask.flow, *how, **kept).xs)
     end = time.perf_counter()
-    calls = evaluations_of(ask.flow, method.solver, run, how, adaptive=adaptive, **kept)
+    calls = evaluations_of(ask.flow, method.solver, run, how, **kept)
     noise = None if ask.keys is None else kicks(ask.flow, run, ask.keys, ask.span, adaptive=True, solver=method.solver)
     kept_run = run.trimmed(1)  # energies are asked for at the steps that were made only
     noise = None if noise is None else np.asarray(noise)[:, : kept_run.ts.shape[1] - 1]

@@ -1,0 +1,78 @@
+"""Calls of the vector field that `compare` tells from a table against calls that are counted on the host."""
+
+import diffrax as dfx
+import jax.numpy as jnp
+import jax.random as jr
+import pytest
+
+import dynamem as dm
+from dynamem.comparison import Method, Problem
+from dynamem.comparison._evaluations import PER_STEP, counted, fixed_step, per_step
+from dynamem.comparison._solving import asked, kept_of, solved
+from dynamem.lyapunov import dynamics_of
+from tests.catalogue import SAMPLERS, stepped
+
+
+LENGTHS = (3, 7)
+EXPLICIT = {
+    one.__name__: one
+    for one in vars(dfx).values()
+    if isinstance(one, type) and issubclass(one, dfx.AbstractERK) and not one.__name__.startswith("Abstract")
+}
+OURS = {name: build for name, build in SAMPLERS.items() if type(build()) in PER_STEP}
+TABLE = {"Euler": dfx.Euler} | EXPLICIT | OURS
+BRISK = ("Bosh3", "DPMSolver2S")
+
+
+def field(t, x, args):
+    """A kink in time, before which an adaptive solver has made its steps long."""
+    return -x * (1 + 30 * jnp.tanh(60 * (t - 0.5)))
+
+
+def dynamics(name, solver):
+    """A flow that the solver steps."""
+    return stepped(solver) if name in OURS else dynamics_of(dfx.ODETerm(field))
+
+
+def calls(name, solver, steps):
+    """Counted calls of one solve in so many equal steps."""
+    flow, span = dynamics(name, solver), (jnp.asarray(-1.0), jnp.asarray(0.5))
+    states = jnp.asarray([[1.0, -2.0, 0.5], [0.3, 0.2, -1.0]])
+    noisy = flow.diffusion(span[0], states[0], None) is not None
+    keys = jr.split(jr.key(0)) if noisy else None
+    how = (states, span, solver, dfx.ConstantStepSize(), fixed_step(span, steps), keys)
+    return counted(flow, how, max_steps=max(LENGTHS) + 2, shared=True)
+
+
+def test_the_table_is_tested():
+    """No solver can be put into it and be left out here."""
+    assert set(PER_STEP) == {type(build()) for build in TABLE.values()} - set(EXPLICIT.values())
+    assert "Tsit5" in EXPLICIT
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in BRISK else pytest.mark.long) for n in TABLE])
+def test_calls_of_fixed_steps_are_those_of_the_table(name):
+    """In two lengths, which tell calls before the first step from those in each."""
+    solver = TABLE[name]()
+    known = per_step(solver)
+    assert known is not None
+    first, each = known
+    assert [calls(name, solver, n) for n in LENGTHS] == [first + each * n for n in LENGTHS]
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in BRISK else pytest.mark.long) for n in EXPLICIT])
+def test_calls_of_adaptive_steps_are_those_of_the_table(name):
+    """None for choosing the first step, and a step that is rejected costs what any step does."""
+    ask = asked(Problem("kink", dfx.ODETerm(field), jnp.asarray([[1.0, 2.0], [0.5, -1.0]]), 0.0, 1.0, {}), 0)
+    method = Method(EXPLICIT[name](), tolerances=(1e-4,))
+    done = solved(ask, method, None, 1e-4)
+    assert jnp.all(done.run.rejected > 0)
+    controller = dfx.PIDController(rtol=1e-4, atol=1e-7)
+    how = (ask.states, ask.span, method.solver, controller, None, None)
+    assert done.evaluations == counted(ask.flow, how, **kept_of(ask, method))
+
+
+def test_a_solver_that_no_table_knows_is_counted():
+    """Stochastic Runge-Kutta methods, and ours that solve for a factor of the step."""
+    assert per_step(dfx.ShARK()) is None
+    assert per_step(dm.Relaxed(dfx.Heun())) is None
