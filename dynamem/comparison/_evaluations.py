@@ -2,7 +2,8 @@
 
 Along a `GradientFlow` calls of the energy and of its gradient are counted alike, as a solver may need either. A
 Jacobian counts as one call, whatever its size. A first step that is left to Diffrax (0.7.2) costs none: `diffeqsolve`
-wraps the terms, so that its controllers see no `ODETerm` and take 0.01.
+wraps the terms, so that its controllers see no `ODETerm` and take 0.01. A solver that keeps its last stage calls once
+more each time that its very first step is rejected, which is not in the numbers of the table.
 """
 
 from collections.abc import Callable

@@ -5,6 +5,9 @@ asymptotic shows a slope of no meaning; of the two fits that with the narrower i
 median over states: a root mean square would be that of the few states near a ridge, which end in another memory.
 Fitted is from the finest step upward, as long as the points keep to the curve within `STRAIGHT` (root mean square, in
 natural logarithms; more with noise, as paths are few) and lie above the floor that rounding and the reference set.
+
+The interval is that of the scatter about the curve, for the steps of the ladder. Where two powers of h compete, as h of
+the drift and h^(1/2) of a small noise do for Euler-Maruyama, it is around the one that is greater at these steps.
 """
 
 from collections.abc import Iterable, Sequence
