@@ -36,6 +36,7 @@ SMALL = ("--box", "-0.9", "0.9", "0.1", "0.9")
 def certify(monkeypatch, tmp_path, capsys):
     """Run `dynamem certify` in a folder that has the models, and `dynamem verify`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dynamem.rigour._certify.BOXES_S", 20.0)  # a slow machine compiles for longer than 2 s
     (tmp_path / "certified_models.py").write_text(MODELS)
 
     def run(name, *args, command="certify"):
