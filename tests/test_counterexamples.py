@@ -131,6 +131,14 @@ def test_three_patterns_reach_the_bound_of_heun():
         assert (found.max() > 0) == rises, (ratio, found.max())
 
 
+def test_an_early_stage_can_raise_v():
+    """DPM-Solver++(2S) with r = 0.2, between the three patterns that are worst for its stage; D13 has r = 1/2."""
+    lam, ratio = -np.log(0.05), 0.03
+    for r, rises in ((0.2, True), (0.5, False)):
+        path, y = three_patterns(ratio**r, 0.22, 0.05)
+        assert ran(dm.DPMSolver2S(r), path, y[None], [lam, lam - np.log(ratio)]).rising.any() == rises
+
+
 # ------------------------------------------------------------------------ no rises on the digits
 
 

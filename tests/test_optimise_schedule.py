@@ -1,5 +1,7 @@
 """Grids found by gradient: against closed forms, a broken twin without the constraint, and grids that are refused."""
 
+import dataclasses
+
 import diffrax as dfx
 import equinox as eqx
 import jax.numpy as jnp
@@ -93,6 +95,19 @@ def test_a_multistep_sampler_is_repaired():
     assert found.before.rises > 0 == found.after.rises
     assert found.status == "holds"
     assert 0 < found.distance < 0.5
+
+
+def test_a_grid_whose_energy_is_no_number_is_not_chosen():
+    """Of two Euler steps the exact ones pass through negative states, where this energy is NaN."""
+    energies = {"own": lambda t, x: jnp.sum(jnp.sqrt(x))}
+    problem = dataclasses.replace(decay(3.5, energies), states=jnp.asarray([[1.0]]))
+    found = dm.optimise_schedule(problem, dfx.Euler(), [0.0, 0.9, 3.5], rounds=40)
+    assert found.status == "failed"
+    assert "finite" in found.reason
+    short = dataclasses.replace(decay(1.5, energies), states=jnp.asarray([[1.0]]))
+    found = dm.optimise_schedule(short, dfx.Euler(), [0.0, 0.3, 1.5])
+    assert found.before.error == np.inf
+    assert (found.status, found.after.rises) == ("holds", 0)
 
 
 def test_a_span_too_long_for_its_steps_fails():

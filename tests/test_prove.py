@@ -94,7 +94,7 @@ def test_a_verdict_says_what_was_shown_and_where():
 @pytest.mark.parametrize("decide", [dm.prove, dm.certify])
 def test_a_coordinate_may_be_fixed(decide):
     verdict = decide(square, ode(lambda x: jnp.stack([x[1], -x[0]])), box=vector([(0.0, 1.0), (0.5, 0.5)]))
-    assert verdict.status == {dm.prove: "proved", dm.certify: "certified"}[decide]
+    assert verdict.status in {dm.prove: ("proved",), dm.certify: ("certified", "proved")}[decide]
 
 
 def binary(update):
@@ -123,11 +123,10 @@ def test_binary_units_are_decided_state_by_state(decide):
         assert (verdict.status, verdict.evidence["points"]) == (status, 8)
 
 
-def test_certify_climbs_where_boxes_cannot_close(monkeypatch):
+def test_certify_climbs_where_boxes_cannot_close():
     """The rate is 0 along a parabola, ``-(x0^2 - x1)^2`` multiplied out."""
     field = lambda x: jnp.stack([-(x[0] ** 4) + 2 * x[0] ** 2 * x[1] - x[1] ** 2, 0.0 * x[1]])  # noqa: E731
-    monkeypatch.setattr("dynamem.rigour._certify.BOXES_S", 20.0)  # a slow machine compiles for longer than 2 s
-    verdict = dm.certify(lambda t, x: x[0], ode(field), vector([(-1.0, 1.0)] * 2), budget_s=90.0)
+    verdict = dm.certify(lambda t, x: x[0], ode(field), vector([(-1.0, 1.0)] * 2))
     assert verdict.status == "proved"
     assert verdict.evidence["boxes"] > 0
 

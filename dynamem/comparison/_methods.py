@@ -3,6 +3,7 @@
 import diffrax as dfx
 import optimistix as optx
 
+from ..energies import LogSumExp
 from ..flows import GradientFlow, ProbabilityFlow, ReverseSDE
 from ..solvers import (
     DDIM,
@@ -36,10 +37,11 @@ IMPLICIT = {
     "Kvaerno5": dfx.Kvaerno5(),
 }
 STABLE = {
-    "DiscreteGradient": DiscreteGradient(), "ConvexSplitting": ConvexSplitting(convex=1.0), "Proximal": Proximal(),
-    "Relaxed Bosh3": Relaxed(dfx.Bosh3()),
+    "DiscreteGradient": DiscreteGradient(), "Proximal": Proximal(), "Relaxed Bosh3": Relaxed(dfx.Bosh3()),
 }  # fmt: skip
-"""Ours for gradient flows, whose energy they cannot raise; the splitting is that of a log-sum-exp memory."""
+"""Ours for gradient flows, whose energy they cannot raise."""
+SPLIT = {"ConvexSplitting": ConvexSplitting(convex=1.0)}
+"""The same for the energy of a log-sum-exp memory."""
 SAMPLERS = {
     "DDIM": DDIM(), "EDMHeun": EDMHeun(), "DPMSolver2S": DPMSolver2S(), "DPMSolver2M": DPMSolver2M(),
     "DPMSolver2M limited": DPMSolver2M(limited=True),
@@ -85,7 +87,8 @@ def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
     if every or stiff or "linear" in problem.tags:
         implicit.append(_adaptive("Kvaerno5", IMPLICIT["Kvaerno5"], "implicit"))
     if isinstance(flow, GradientFlow):
-        stable = {name: one for name, one in STABLE.items() if every or name == "DiscreteGradient"}
+        stable = STABLE | (SPLIT if isinstance(flow.energy, LogSumExp) else {})
+        stable = {name: one for name, one in stable.items() if every or name == "DiscreteGradient"}
         implicit += [Method(one, SHORT, name=name, tags=("implicit", "stable")) for name, one in stable.items()]
     kind = "Radau" if stiff else "RK45"
     outside = [Method(f"scipy:{kind}", tolerances=TOLERANCES, name=f"scipy {kind}", tags=("scipy", "adaptive"))]

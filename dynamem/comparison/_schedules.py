@@ -7,9 +7,9 @@ increases for every z. Adam (Kingma & Ba 2015) lowers
     R = mean_k [mean relu(E_{k+1} - E_k) / mean |E_{k+1} - E_k|],
 
 by the derivative of Diffrax's own solve on `diffrax.StepTo`, taken forward, so that any solver passes; means are over
-states. The weight w grows while an energy rises. Of all grids visited the best without a rise beyond rounding is
-kept, and asked again by a plain solve. A repaired grid is then drawn back toward the given one, by bisection of the
-segment between their z, as far as it stays without a rise.
+states, and an energy that is no number counts as 1. The weight w grows while an energy rises. Of all grids visited the
+best without a rise beyond rounding is kept, and asked again by a plain solve. A repaired grid is then drawn back toward
+the given one, by bisection of the segment between their z, as far as it stays without a rise.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ from ._records import Problem
 from ._solving import Asked, asked, distances, reference
 
 
-ROUNDS, RATE, GROWTH = 200, 0.05, 1.05
+ROUNDS, RATE, GROWTH = 200, 0.05, 1.1
 BISECTIONS = 12
 
 
@@ -124,9 +124,10 @@ class Trial(eqx.Module):
             return jnp.zeros(()), jnp.asarray(False)
         values, sizes = jax.vmap(jax.vmap(Sized(self.energy)))(run.ts, run.xs)
         change, bound = jnp.diff(values), rounding_bound(sizes)
-        scale = jax.lax.stop_gradient(jnp.mean(jnp.abs(change), axis=0)) + jnp.finfo(change.dtype).tiny
-        risk = jnp.mean(jnp.mean(jax.nn.relu(change), axis=0) / scale)
-        return risk, jnp.any(change > bound[:, 1:] + bound[:, :-1])
+        finite = jnp.isfinite(change)
+        scale = jnp.mean(jnp.where(finite, jnp.abs(change), 0.0), axis=0) + jnp.finfo(change.dtype).tiny
+        risk = jnp.mean(jnp.where(finite, jax.nn.relu(change) / jax.lax.stop_gradient(scale)[None], 1.0))
+        return risk, ~jnp.all(change <= bound[:, 1:] + bound[:, :-1])  # an energy that is no number counts as risen
 
 
 def _slope(trial: Trial, point: tuple, weight: Array) -> tuple[Any, dict]:
@@ -175,9 +176,8 @@ def optimise_schedule(
     if ask.keys is not None:
         msg = f"problem={ready.name!r} has noise: paths have no derivative in the times of steps, give an ODE"
         raise InputError(msg)
-    if where is not None and not all(map(eqx.is_inexact_array, jax.tree.leaves(_tuned(solver, where)))):
-        msg = f"where: names {_tuned(solver, where)!r:.80} of {type(solver).__name__}, need arrays of numbers"
-        raise InputError(msg)
+    if where is not None:
+        _named(solver, where)
     goal = reference(ask)[0]
     search = lambda times: _search(ask, goal, solver, times, where, rounds, rate, repair=repair)  # noqa: E731
     given = _plain(ask, goal, solver, grid)
@@ -192,14 +192,17 @@ def optimise_schedule(
     return OptimisedSchedule(status, reason, given, after, apart, history)
 
 
-def _tuned(solver: Any, where: Callable) -> Any:
-    """What ``where`` names, an array in place of None so that it is refused."""
+def _named(solver: Any, where: Callable) -> None:
+    """Refuse what cannot be tuned."""
     try:
         named = where(solver)
     except AttributeError as error:
         msg = f"where: {error}"
         raise InputError(msg) from error
-    return "nothing" if not jax.tree.leaves(named) else named
+    leaves = jax.tree.leaves(named)
+    if not leaves or not all(map(eqx.is_inexact_array, leaves)):
+        msg = f"where: names {named!r:.80} of {type(solver).__name__}, need arrays of numbers"
+        raise InputError(msg)
 
 
 def _other(exact: Any) -> Any:
@@ -263,8 +266,7 @@ def _search(
     plain = lambda at: _plain(ask, goal, trial.tuned(at[1]), trial.grid(at[0]))  # noqa: E731
     after = plain(best[1])
     if repair and not after.rises:
-        start = plain((z, best[1][1]))
-        after = start if not start.rises else _nearest(plain, (z, best[1][1]), best[1])
+        after = _nearest(plain, (z, best[1][1]), best[1], after)
     status, reason = ("holds", "") if not after.rises and np.isfinite(after.error) else ("failed", _why(after))
     return status, reason, after, np.asarray(history)
 
@@ -281,17 +283,18 @@ def _why(after: Schedule) -> str:
     return f"no grid of {steps} steps tried is free of rises ({after.rises} remain), try more steps"
 
 
-def _nearest(plain: Callable, given: tuple, found: tuple) -> Schedule:
-    """The grid nearest to the given one, on the segment from what was found to it, that raises nothing."""
-    between = lambda share: jax.tree.map(lambda a, b: a + share * (b - a), found, given)  # noqa: E731
-    low, high, kept = 0.0, 1.0, plain(found)
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (low + high)
-        one = plain(between(middle))
+def _nearest(plain: Callable, given: tuple, found: tuple, kept: Schedule) -> Schedule:
+    """The grid nearest to the given one, on the segment from the one that was found to it, that raises nothing."""
+    low, high, share = 0.0, 1.0, 1.0
+    for _ in range(1 + BISECTIONS):
+        one = plain(jax.tree.map(lambda a, b, share=share: a + share * (b - a), found, given))
         if one.rises or not np.isfinite(one.error):
-            high = middle
+            high = share
         else:
-            low, kept = middle, one
+            low, kept = share, one
+        if low == high:
+            break
+        share = 0.5 * (low + high)
     return kept
 
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -98,8 +99,8 @@ class Search:
             self.interrupted,
         )  # fmt: skip
 
-    def _time(self) -> bool:
-        return time.monotonic() - self.start < self.budget and self.boxes < self.most
+    def _time(self, share: float = 1.0) -> bool:
+        return time.monotonic() - self.start < share * self.budget and self.boxes < self.most
 
     def _round(
         self, pool: concurrent.futures.Executor, lo: np.ndarray, hi: np.ndarray, parts: np.ndarray
@@ -185,24 +186,31 @@ class Search:
                 return
 
     def _scatter(self) -> None:
-        """Climb from points on shells of all sizes; along the shells too, as a rise may be large only far out."""
+        """Climb from points on shells of all sizes; along the shells too, as a rise may be large only far out.
+
+        It may take half of the time, so that some is left for boxes on a slow machine too.
+        """
         random = np.random.default_rng(0)
         middle, half = self.box.mean(axis=1), 0.5 * (self.box[:, 1] - self.box[:, 0])
         directions = random.uniform(-1.0, 1.0, (SCATTER, len(self.box)))
         points = middle + half * directions * 10.0 ** -random.uniform(0.0, 3.0, (SCATTER, 1))
-        self._climb(points, 0.2 * half * np.ones_like(points), steps=SCATTER_STEPS)
+        how: dict[str, Any] = {"widths": 0.2 * half * np.ones_like(points), "steps": SCATTER_STEPS, "share": 0.5}
+        self._climb(points, **how)
         if self.rise is None:
-            self._climb(points, 0.2 * half * np.ones_like(points), steps=SCATTER_STEPS, shells=True)
+            self._climb(points, **how, shells=True)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _climb(self, points: np.ndarray, widths: np.ndarray, steps: int = CLIMB_STEPS, *, shells: bool = False) -> None:
+    def _climb(
+        self, points: np.ndarray, widths: np.ndarray, steps: int = CLIMB_STEPS, *, share: float = 1.0,
+        shells: bool = False,
+    ) -> None:  # fmt: skip
         """A few projected steps uphill; on ``shells`` the distance from the middle is kept."""
         best, slope = self.bounder.at(points)
         value = np.where(best.outside, -np.inf, best.hi)
         reach = np.maximum(widths, 1e-3 * (self.box[:, 1] - self.box[:, 0]))
         middle = self.box.mean(axis=1)
         for _ in range(steps):
-            if not self._time():
+            if not self._time(share):
                 break
             if shells:
                 away = points - middle
