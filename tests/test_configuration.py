@@ -85,7 +85,19 @@ def test_ruff_allows_printing_only_where_it_is_the_job():
 
 
 ROOMS = [
-    *("cli", "report", "survey", "comparison", "catalog", "learning", "rigour", "lyapunov", "theorems", "solvers"),
+    *(
+        "cli",
+        "report",
+        "survey",
+        "comparison",
+        "stability",
+        "catalog",
+        "learning",
+        "rigour",
+        "lyapunov",
+        "theorems",
+        "solvers",
+    ),
     *("flows", "diffusion", "energies", "algebra", "programs", "kernels", "_validate", "_types", "_errors"),
 ]
 BAD_IMPORTS = {
