@@ -152,7 +152,7 @@ def _discs(matrix: arb_mat) -> list[acb]:
     floats = np.asarray([float(one.mid()) for one in matrix.entries()]).reshape(n, n)
     if not np.all(np.isfinite(floats)):
         return []
-    _, basis = schur(floats, output="complex")
+    basis = np.asarray(schur(floats, output="complex")[1])
     scaled = basis * (2.0 ** (-SCHUR * np.arange(n)))[None]
     change = acb_mat(n, n, [acb(one.real, one.imag) for one in scaled.ravel().tolist()])
     try:

@@ -10,10 +10,11 @@ import dataclasses
 import time
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PyTree, Scalar
+from jaxtyping import Array, Float, PyTree, Scalar
 
 from .._errors import InputError
 from ..programs import Program, TranslationError, enclose, reduced, translate
@@ -181,7 +182,7 @@ def _held_against_jax(field: Field, program: Program, region: np.ndarray) -> Non
     """
     points = np.random.default_rng(0).uniform(region[:, 0], region[:, 1], (PROBES, len(region)))
     (found,) = enclose(program, [(points, points.copy())])
-    values = np.asarray(jax.vmap(field)(jnp.asarray(points)))
+    values = np.asarray(_values(field, jnp.asarray(points)))
     lo, hi = (np.broadcast_to(end, values.shape) for end in (found.lo, found.hi))
     finite = np.isfinite(values)
     size = LOOSE * (np.abs(values) + np.max(np.abs(np.where(finite, values, 0.0)), initial=1e-300))
@@ -193,3 +194,8 @@ def _held_against_jax(field: Field, program: Program, region: np.ndarray) -> Non
             f"[{lo[row, entry]!r}, {hi[row, entry]!r}] by its program: a defect of dynamem, please report it"
         )
         raise TranslationError(msg)
+
+
+@eqx.filter_jit
+def _values(field: Field, points: Float[Array, "B D"]) -> Float[Array, "B D"]:
+    return jax.vmap(field)(points)

@@ -222,10 +222,10 @@ class _Search:
         return most
 
     def _land(self, starts: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        xs, sizes = land(self.field, starts, known, self.length, self.solver, len(self.starts))
+        xs, sizes = land(self.field, starts, known, (self.length, self.size), self.solver, len(self.starts))
         creeping = np.flatnonzero((sizes > self.tolerance) & (sizes <= NEARLY * self.size))[: len(self.starts)]
         if len(creeping) and starts.shape[1] <= DENSE:
-            finer, less = polish(self.field, xs[creeping], len(self.starts))
+            finer, less = polish(self.field, xs[creeping], self.size, len(self.starts))
             better = less < sizes[creeping]
             xs, sizes = xs.copy(), sizes.copy()
             xs[creeping[better]], sizes[creeping[better]] = finer[better], less[better]
@@ -290,7 +290,7 @@ def _described(search: _Search, place: int, patterns: Patterns | None, energy: E
     else:
         kind = "repeller" if spectrum.index == len(x) else "saddle"
     rest = (None, None, (), ()) if like is None else (like.pattern, like.distance, like.patterns, like.weights)
-    value = None if energy is None else float(energy(search.field.t, jnp.asarray(x)))
+    value = None if energy is None else float(_value(energy, search.field.t, jnp.asarray(x)))
     return FixedPoint(
         x,
         search.residuals[place],
@@ -305,6 +305,11 @@ def _described(search: _Search, place: int, patterns: Patterns | None, energy: E
     )
 
 
+@eqx.filter_jit
+def _value(energy: EnergyFn, t: Scalar, x: Float[Array, " D"]) -> Scalar:
+    return energy(t, x)
+
+
 def _words(search: _Search, points: list[FixedPoint], families: tuple[Family, ...], failed: int) -> str:
     starts = f"{len(search.starts) - failed} of {len(search.starts)} starts arrived"
     if points or families:
@@ -314,7 +319,9 @@ def _words(search: _Search, points: list[FixedPoint], families: tuple[Family, ..
         )
         return f"{len(points)} isolated fixed points, {stable} of them stable{curves}; {starts}"
     least, where = search.least
-    at = f"the least |F| seen is {least:.3g} at {np.round(where, 6).tolist()[:8]}, where {search.tolerance:.3g} is wanted"
+    at = f"the least |F| seen is {least:.3g} at {np.round(where, 6).tolist()[:8]}"
+    small = least <= search.tolerance
+    at += ", where Newton's step is too long" if small else f", where {search.tolerance:.3g} is wanted"
     return f"no fixed point was found: {at}; {starts}"
 
 

@@ -109,8 +109,8 @@ class Krawczyk:
         made.free[rows] = (sure & gone) | np.any((klo > hi) | (khi < lo), axis=1)
 
     def _ends_of(
-        self, middle: np.ndarray, reach: np.ndarray, slope: tuple[np.ndarray, np.ndarray], value: tuple[np.ndarray, np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        self, middle: np.ndarray, reach: np.ndarray, slope: tuple[np.ndarray, ...], value: tuple[np.ndarray, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Middle and radius of ``K``; the radius also pays for all rounding, whatever the order of sums."""
         n = self.size
         part = (4.0 * n + 32.0) * EPS

@@ -48,18 +48,20 @@ class Deflated(eqx.Module):
         known: the roots that are divided out, shape (K, D).
         used: which rows are roots, shape (K,).
         length: ``L``.
+        size: a typical ``|F|``, by which it is divided, so that a solver's tolerances are relative ones.
     """
 
     field: Field
     known: Float[Array, "K D"]
     used: Bool[Array, " K"]
     length: Scalar
+    size: Scalar
 
     def __call__(self, x: Float[Array, " D"], _: Any = None) -> Float[Array, " D"]:
         """``G(x)``, shape (D,)."""
         away = jnp.sum((x[None] - self.known) ** 2, axis=1) / self.length**2
         factors = jnp.where(self.used, 1 + 1 / jnp.maximum(away, CLOSEST), 1.0)
-        return jnp.prod(factors) * self.field(x)
+        return jnp.prod(factors) * self.field(x) / self.size
 
 
 @eqx.filter_jit
@@ -77,9 +79,11 @@ def _landed(
 
 
 def land(
-    field: Field, starts: np.ndarray, known: np.ndarray, length: float, solver: Any, rows: int
+    field: Field, starts: np.ndarray, known: np.ndarray, scales: tuple[float, float], solver: Any, rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where starts (B, D) end if the roots ``known`` (K, D) are divided out, and ``|F|`` there (B,).
+
+    ``scales`` are the spread of the starts and a typical ``|F|``.
 
     Starts go through in chunks of one size, ``rows`` at most, and roots fill slots whose number doubles, so that one
     program serves nearly all calls.
@@ -88,7 +92,8 @@ def land(
     slots = max(SLOTS, 1 << max(len(known) - 1, 0).bit_length())
     padded = np.zeros((slots, size))
     padded[: len(known)] = known
-    deflated = Deflated(field, jnp.asarray(padded), jnp.asarray(np.arange(slots) < len(known)), jnp.asarray(length))
+    used = jnp.asarray(np.arange(slots) < len(known))
+    deflated = Deflated(field, jnp.asarray(padded), used, *(jnp.asarray(one, float) for one in scales))
     chunk = min(rows, max(1, ENTRIES // (size * max(slots, size if size <= DENSE else 32))))
     filled = np.concatenate([starts, np.repeat(starts[-1:], -count % chunk, axis=0)])
     parts = [_landed(deflated, jnp.asarray(filled[start : start + chunk]), solver) for start in range(0, count, chunk)]
@@ -97,20 +102,22 @@ def land(
 
 
 @eqx.filter_jit
-def _polished(field: Field, points: Float[Array, "B D"]) -> tuple[Float[Array, "B D"], Float[Array, " B"]]:
+def _polished(
+    field: Field, points: Float[Array, "B D"], scale: Scalar
+) -> tuple[Float[Array, "B D"], Float[Array, " B"]]:
     def one(x: Float[Array, " D"]) -> tuple[Float[Array, " D"], Scalar]:
         newton = optx.Newton(rtol=1e-14, atol=1e-16)
-        finer = optx.root_find(lambda z, _: field(z), newton, x, throw=False, max_steps=POLISH).value
+        finer = optx.root_find(lambda z, _: field(z) / scale, newton, x, throw=False, max_steps=POLISH).value
         size = jnp.linalg.norm(field(finer))
         return finer, jnp.where(jnp.isfinite(size) & jnp.all(jnp.isfinite(finer)), size, jnp.inf)
 
     return jax.vmap(one)(points)
 
 
-def polish(field: Field, points: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+def polish(field: Field, points: np.ndarray, scale: float, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Newton's method from ``rows`` points or fewer, for roots that are not simple, to which others only creep."""
     filled = np.concatenate([points, np.repeat(points[-1:], rows - len(points), axis=0)])
-    xs, sizes = (np.asarray(one)[: len(points)] for one in _polished(field, jnp.asarray(filled)))
+    xs, sizes = (np.asarray(one)[: len(points)] for one in _polished(field, jnp.asarray(filled), jnp.asarray(scale)))
     return xs, sizes
 
 

@@ -87,7 +87,7 @@ def _eigenvalues(matrix: np.ndarray) -> np.ndarray:
 
 def _growth(field: Field, eigenvalues: np.ndarray) -> np.ndarray:
     """Positive for what is unstable: the real part, of a map ``|1 + mu| - 1``."""
-    return np.abs(1 + eigenvalues) - 1 if field.is_map else eigenvalues.real
+    return np.abs(1 + eigenvalues) - 1 if field.is_map else np.real(eigenvalues)
 
 
 def _extreme(field: Field, x: np.ndarray, size: float) -> Spectrum:
@@ -101,12 +101,12 @@ def _extreme(field: Field, x: np.ndarray, size: float) -> Spectrum:
     random = np.random.default_rng(0)
     u, v, v0 = random.standard_normal((3, count))
     symmetric = abs(u @ times(v) - v @ times(u)) <= SYMMETRIC * np.linalg.norm(u) * np.linalg.norm(times(v))
-    if symmetric:
-        ends = [sparse.eigsh(operator, EXTREME, which=end, v0=v0, return_eigenvectors=False) for end in ("LA", "SA")]
-    elif field.is_map:
+    solve: Any = sparse.eigsh if symmetric else sparse.eigs
+    sides = ("LA", "SA") if symmetric else ("LR", "SR")
+    if field.is_map and not symmetric:
         ends = [_largest(operator, v0)]
     else:
-        ends = [sparse.eigs(operator, EXTREME, which=end, v0=v0, return_eigenvectors=False) for end in ("LR", "SR")]
+        ends = [np.asarray(solve(operator, EXTREME, which=end, v0=v0, return_eigenvectors=False)) for end in sides]
     eigenvalues = np.concatenate(ends)
     growth = _growth(field, eigenvalues)
     level = ROUNDING * max(float(np.max(np.abs(eigenvalues))), size)
@@ -125,4 +125,4 @@ def _largest(operator: Any, v0: np.ndarray) -> np.ndarray:
         return v.reshape(-1) + operator.matvec(v)
 
     whole: Any = sparse.LinearOperator(operator.shape, matvec=times, dtype=np.float64)  # type: ignore[call-arg]
-    return sparse.eigs(whole, EXTREME, which="LM", v0=v0, return_eigenvectors=False) - 1
+    return np.asarray(sparse.eigs(whole, EXTREME, which="LM", v0=v0, return_eigenvectors=False)) - 1
