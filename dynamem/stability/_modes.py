@@ -1,0 +1,151 @@
+r"""Stable fixed points of the frozen canonical flow, for many starts at once, each at a noise level of its own.
+
+    y <- m(y, s),    V(m(y, s)) <= V(y),    V = -s^2 log Z,    hess V = I - C/s^2
+
+is mean shift: it descends, and slowly where the slack ``1 - lambda_max(C)/s^2`` is small. What has not settled is
+finished by Newton's method in a trust region of a quarter of the noise, the equations solved by conjugate gradients
+that stop at negative curvature (T. Steihaug, SIAM J. Numer. Anal. 20 (1983) 626); a step that does not lower V is
+replaced by one of mean shift. So no saddle is taken for a mode, nothing of size (D, D) is made, and no mode further
+away is jumped to. Starts are moved by a millionth of the noise: a point of symmetry that is no mode does not hold them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Scalar
+
+from ..diffusion import AbstractLaw
+
+
+SHIFTS, ROUNDS = 12, 60
+"""Mean-shift steps at the start, and the most rounds in all."""
+CG_STEPS, CG_RTOL = 24, 0.02
+"""Conjugate gradients for one Newton step."""
+TRUST, NUDGE = 0.25, 1e-6
+"""Longest Newton step, and the length by which starts are moved, in units of the noise."""
+SETTLED = 1e-9
+"""A step shorter than this part of the noise ends the iteration."""
+TILES = (512, 32)
+"""Points at a time, and for a last few: two shapes, hence two compilations."""
+
+
+@eqx.filter_jit
+def _shifted(law: AbstractLaw, ys: Float[Array, "B D"], sigmas: Float[Array, " B"]) -> tuple[Array, Array]:
+    """Mean-shift steps until all have settled: the points, and the length of the last step over the noise."""
+
+    def going(carry: tuple[Array, Array, Array]) -> Array:
+        count, _, moved = carry
+        return (count < SHIFTS) & jnp.any(moved > SETTLED)
+
+    def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        count, ys, _ = carry
+        means = jax.vmap(law.denoise)(ys, sigmas)
+        return count + 1, means, jnp.linalg.norm(means - ys, axis=1) / sigmas
+
+    start = (jnp.zeros((), jnp.int32), ys, jnp.full_like(sigmas, jnp.inf))
+    return jax.lax.while_loop(going, body, start)[1:]
+
+
+def _trust(push: Callable[[Array], Array], g: Array, radius: Scalar) -> Array:
+    """The step ``p`` with ``p - push(p) = g``, cut off at the radius, or led there along a negative curvature."""
+
+    def going(carry: tuple) -> Array:
+        count, _, r, _, done = carry
+        return (count < CG_STEPS) & ~done & (jnp.linalg.norm(r) > CG_RTOL * jnp.linalg.norm(g))
+
+    def body(carry: tuple) -> tuple:
+        count, p, r, d, _ = carry
+        pushed = d - push(d)
+        curvature, rest = d @ pushed, r @ r
+        alpha = rest / jnp.where(curvature > 0, curvature, jnp.ones_like(rest))
+        pd, dd = p @ d, d @ d
+        edge = (jnp.sqrt(pd**2 + dd * jnp.maximum(radius**2 - p @ p, 0)) - pd) / jnp.where(dd > 0, dd, 1)
+        out = (curvature <= 0) | (alpha >= edge)
+        r_new = r - alpha * pushed
+        d_new = r_new + (r_new @ r_new) / jnp.where(rest > 0, rest, 1) * d
+        return count + 1, p + jnp.where(out, edge, alpha) * d, jnp.where(out, r, r_new), d_new, out
+
+    start = (jnp.zeros((), jnp.int32), jnp.zeros_like(g), g, g, jnp.zeros((), bool))
+    return jax.lax.while_loop(going, body, start)[1]
+
+
+@eqx.filter_jit
+def _newton(law: AbstractLaw, ys: Float[Array, "B D"], sigmas: Float[Array, " B"]) -> tuple[Array, Array]:
+    """A step of Newton's method for each point, of mean shift where that does not descend; its length over the noise.
+
+    ``-V/s^2`` is summed from terms of one sign, so that rounding is relative to it.
+    """
+
+    def one(y: Array, sigma: Scalar) -> tuple[Array, Array]:
+        mean, push = jax.linearize(lambda z: law.denoise(z, sigma), y)
+        trial = y + _trust(push, mean - y, TRUST * sigma)
+        before, after = law.moments(y, sigma).log_z, law.moments(trial, sigma).log_z
+        new = jnp.where(after >= before - 1e-13 * (1 + jnp.abs(before)), trial, mean)
+        return new, jnp.linalg.norm(new - y) / sigma
+
+    return jax.vmap(one)(ys, sigmas)
+
+
+@eqx.filter_jit
+def _linearised(law: AbstractLaw, ys: Float[Array, "B D"], sigmas: Float[Array, " B"]) -> tuple[Array, Array]:
+    """``m`` and ``C/s^2`` at each point."""
+
+    def one(y: Array, sigma: Scalar) -> tuple[Array, Array]:
+        mean, push = jax.linearize(lambda z: law.denoise(z, sigma), y)
+        reduced = jax.vmap(push)(jnp.eye(y.shape[0], dtype=y.dtype))
+        return mean, 0.5 * (reduced + reduced.T)
+
+    return jax.vmap(one)(ys, sigmas)
+
+
+def tiled(function: Any, law: Any, ys: np.ndarray, sigmas: np.ndarray, tiles: tuple[int, ...] = TILES) -> list:
+    """A batched function on any number of points, in batches of the given sizes."""
+    made, start = [], 0
+    while start < len(ys):
+        left = len(ys) - start
+        size = tiles[-1] if left <= tiles[-1] else tiles[0]
+        rows = np.minimum(np.arange(start, start + size), len(ys) - 1)
+        found = function(law, jnp.asarray(ys[rows]), jnp.asarray(sigmas[rows]))
+        made.append([np.asarray(part)[: min(left, size)] for part in found])
+        start += size
+    return [np.concatenate(parts) for parts in zip(*made, strict=True)]
+
+
+def settle(law: Any, ys: Float[np.ndarray, "B D"], sigmas: Float[np.ndarray, " B"]) -> tuple[np.ndarray, np.ndarray]:
+    """The modes to which mean shift and Newton's method lead, and which points have not settled."""
+    ways = np.random.default_rng(0).normal(size=ys.shape)
+    ys = ys + NUDGE * sigmas[:, None] * ways / np.linalg.norm(ways, axis=1, keepdims=True)
+    open_ = np.arange(len(ys))
+    for turn in range(ROUNDS):
+        ys[open_], moved = tiled(_newton if turn else _shifted, law, ys[open_], sigmas[open_])
+        open_ = open_[~(moved <= SETTLED)]
+        if not len(open_):
+            break
+    left = np.zeros(len(ys), bool)
+    left[open_] = True
+    return ys, left
+
+
+def slacks(law: Any, ys: Float[np.ndarray, "B D"], sigmas: Float[np.ndarray, " B"]) -> np.ndarray:
+    """``1 - lambda_max(C)/s^2`` at each point, shape (B,)."""
+    return 1 - np.linalg.eigvalsh(tiled(_linearised, law, ys, sigmas, TILES[-1:])[1])[:, -1]
+
+
+def followed(law: Any, y: Float[np.ndarray, " D"], sigma: float) -> tuple[np.ndarray, float, np.ndarray] | None:
+    """The fixed point near ``y``, stable or not, its slack and critical direction; None where Newton leaves it."""
+    start = y
+    for _ in range(50):
+        mean, reduced = (np.asarray(part[0]) for part in _linearised(law, jnp.asarray(y[None]), jnp.asarray([sigma])))
+        sizes, vectors = np.linalg.eigh(reduced)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = vectors @ ((vectors.T @ (mean - y)) / (1 - sizes))
+        y = y + step
+        if not np.linalg.norm(y - start) < 0.5 * sigma:  # also where it is no number
+            return None
+        if np.linalg.norm(step) <= SETTLED * sigma:
+            return y, float(1 - sizes[-1]), vectors[:, -1]
+    return None
