@@ -28,18 +28,21 @@ CG_STEPS, CG_RTOL = 24, 0.02
 TRUST, NUDGE = 0.25, 1e-6
 """Longest Newton step, and the length by which starts are moved, in units of the noise."""
 SETTLED = 1e-9
-"""A step shorter than this part of the noise ends the iteration."""
-TILES = (512, 32)
-"""Points at a time, and for a last few: two shapes, hence two compilations."""
+"""A step of `followed` that is shorter than this part of the noise is its last."""
+TILES, NEWTON_TILES = (512, 64), (32,)
+"""Points at a time, and for a last few: each shape is a compilation, and a batch of Newton steps lasts as long as its
+slowest."""
 
 
 @eqx.filter_jit
-def _shifted(law: AbstractLaw, ys: Float[Array, "B D"], sigmas: Float[Array, " B"]) -> tuple[Array, Array]:
+def _shifted(
+    law: AbstractLaw, ys: Float[Array, "B D"], sigmas: Float[Array, " B"], settled: Scalar
+) -> tuple[Array, Array]:
     """Mean-shift steps until all have settled: the points, and the length of the last step over the noise."""
 
     def going(carry: tuple[Array, Array, Array]) -> Array:
         count, _, moved = carry
-        return (count < SHIFTS) & jnp.any(moved > SETTLED)
+        return (count < SHIFTS) & jnp.any(moved > settled)
 
     def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         count, ys, _ = carry
@@ -74,11 +77,15 @@ def _trust(push: Callable[[Array], Array], g: Array, radius: Scalar) -> Array:
 
 
 @eqx.filter_jit
-def _newton(law: AbstractLaw, ys: Float[Array, "B D"], sigmas: Float[Array, " B"]) -> tuple[Array, Array]:
+def _newton(
+    law: AbstractLaw, ys: Float[Array, "B D"], sigmas: Float[Array, " B"], settled: Scalar
+) -> tuple[Array, Array]:
     """A step of Newton's method for each point, of mean shift where that does not descend; its length over the noise.
 
     ``-V/s^2`` is summed from terms of one sign, so that rounding is relative to it.
     """
+
+    del settled
 
     def one(y: Array, sigma: Scalar) -> tuple[Array, Array]:
         mean, push = jax.linearize(lambda z: law.denoise(z, sigma), y)
@@ -102,27 +109,37 @@ def _linearised(law: AbstractLaw, ys: Float[Array, "B D"], sigmas: Float[Array, 
     return jax.vmap(one)(ys, sigmas)
 
 
-def tiled(function: Any, law: Any, ys: np.ndarray, sigmas: np.ndarray, tiles: tuple[int, ...] = TILES) -> list:
+def tiled(
+    function: Any, law: Any, ys: np.ndarray, sigmas: np.ndarray, tiles: tuple[int, ...], *more: Any
+) -> list[np.ndarray]:
     """A batched function on any number of points, in batches of the given sizes."""
     made, start = [], 0
     while start < len(ys):
         left = len(ys) - start
         size = tiles[-1] if left <= tiles[-1] else tiles[0]
         rows = np.minimum(np.arange(start, start + size), len(ys) - 1)
-        found = function(law, jnp.asarray(ys[rows]), jnp.asarray(sigmas[rows]))
+        found = function(law, jnp.asarray(ys[rows]), jnp.asarray(sigmas[rows]), *more)
         made.append([np.asarray(part)[: min(left, size)] for part in found])
         start += size
     return [np.concatenate(parts) for parts in zip(*made, strict=True)]
 
 
-def settle(law: Any, ys: Float[np.ndarray, "B D"], sigmas: Float[np.ndarray, " B"]) -> tuple[np.ndarray, np.ndarray]:
-    """The modes to which mean shift and Newton's method lead, and which points have not settled."""
+def settle(
+    law: Any, ys: Float[np.ndarray, "B D"], sigmas: Float[np.ndarray, " B"], settled: float, *, careful: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The modes to which mean shift and Newton's method lead, and which points have not settled.
+
+    A step of mean shift is shorter than what is left by the factor of the slack. The ``careful`` way is by Newton's
+    method alone, whose steps are as long as what is left.
+    """
     ways = np.random.default_rng(0).normal(size=ys.shape)
     ys = ys + NUDGE * sigmas[:, None] * ways / np.linalg.norm(ways, axis=1, keepdims=True)
-    open_ = np.arange(len(ys))
+    open_, bound = np.arange(len(ys)), jnp.asarray(settled)
     for turn in range(ROUNDS):
-        ys[open_], moved = tiled(_newton if turn else _shifted, law, ys[open_], sigmas[open_])
-        open_ = open_[~(moved <= SETTLED)]
+        how = (_newton, NEWTON_TILES) if turn or careful else (_shifted, TILES)
+        ys[open_], moved = tiled(how[0], law, ys[open_], sigmas[open_], how[1], bound)
+        open_, moved = open_[~(moved <= settled)], moved[~(moved <= settled)]
+        open_ = open_[np.argsort(moved)]  # the slow ones together
         if not len(open_):
             break
     left = np.zeros(len(ys), bool)
@@ -132,7 +149,7 @@ def settle(law: Any, ys: Float[np.ndarray, "B D"], sigmas: Float[np.ndarray, " B
 
 def slacks(law: Any, ys: Float[np.ndarray, "B D"], sigmas: Float[np.ndarray, " B"]) -> np.ndarray:
     """``1 - lambda_max(C)/s^2`` at each point, shape (B,)."""
-    return 1 - np.linalg.eigvalsh(tiled(_linearised, law, ys, sigmas, TILES[-1:])[1])[:, -1]
+    return 1 - np.linalg.eigvalsh(tiled(_linearised, law, ys, sigmas, NEWTON_TILES)[1])[:, -1]
 
 
 def followed(law: Any, y: Float[np.ndarray, " D"], sigma: float) -> tuple[np.ndarray, float, np.ndarray] | None:

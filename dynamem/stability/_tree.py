@@ -3,14 +3,10 @@ r"""The tree of memories of a diffusion path: its stable fixed points at each no
 At a held noise ``s`` the canonical flow is ``dy/dtau = m(y, s) - y``, the descent of the free energy
 ``V = -s^2 log Z`` (`FreeEnergy`); its stable fixed points are the modes of the noisy data. At low noise every distinct
 pattern has one, at high noise there is one in all. The tree is followed upward in noise, on a geometric ladder of
-levels: every point of a level is where the points of the next start, and
-
-    y <- m(y, s)
-
-(mean shift; each step lowers V) brings them to that level's modes; what is slow is finished by Newton's method, whose
-steps count only where ``I - C/s^2`` is positive definite and V does not rise, so that no saddle is taken. Points that
+levels; the points of a level are where those of the next start, and descend V to its modes (see `_modes`). Points that
 arrive at one place have merged. A mode that vanishes in a fold runs to another one: that, too, is a merger, *of the
-tree as followed*. The last mergers are refined by bisection between their levels.
+tree as followed*. Where few points are left, levels are put in between until each merger is known closely: a point that
+vanished may go elsewhere if the step is large.
 
 Apart from the tree, the mode of high noise is followed downward to where it becomes unstable: there the largest
 eigenvalue of the posterior covariance ``C`` at the mode is ``s^2`` (symmetry breaking: the curvature criterion, see
@@ -36,6 +32,8 @@ from ._modes import followed, settle, slacks
 
 MERGED = 1e-4
 """Points nearer than this part of the noise are one."""
+SETTLED = 1e-7
+"""Steps that count as none on the ladder, in units of the noise: points are right to this over the slack."""
 FIRST = 0.35
 """The first level, in units of the least distance: two patterns merge at 0.5."""
 
@@ -51,8 +49,8 @@ class Merger:
         low: highest noise known at which there are two.
         high: least noise known at which there is one.
         share: prior weight of the patterns that come along with the child.
-        slack: ``1 - lambda_max(C)/s^2`` of the child at ``low``: near 0, as it becomes unstable or folds there; NaN for a
-            merger that was not refined.
+        slack: the lesser ``1 - lambda_max(C)/s^2`` of the two at ``low``: near 0, as one of them becomes unstable or
+            folds there; NaN for a merger that was not refined, whose parent may be another than it seems.
     """
 
     child: int
@@ -105,7 +103,7 @@ class Tree:
         sigmas: the noise levels, rising, shape (L,).
         names: for each level and start, the start that names the point it has come to, shape (L, N).
         points: for each level the points, in the order of `leaders`, shape (K, D).
-        mergers: by noise, rising; the last ones are refined.
+        mergers: by noise, rising; the last ones between levels that are near.
         breaking: where the mode of high noise loses its stability; None if the last level has several points.
         unsettled: how many points of each level had not settled when the iteration was cut, shape (L,).
         weights: prior weight of each start, shape (N,).
@@ -147,10 +145,10 @@ def memory_tree(
     *,
     lam0: float | None = None,
     lam1: float | None = None,
-    levels: int = 64,
+    levels: int = 40,
     starts: Shaped[Given, "N D"] | None = None,
     refine: int = 50,
-    precision: float = 1e-4,
+    precision: float = 5e-3,
     report: Callable[[str], None] | None = None,
 ) -> Tree:
     """Follow the stable fixed points of the frozen canonical flow from noise ``exp(-lam1)`` up to ``exp(-lam0)``.
@@ -163,8 +161,8 @@ def memory_tree(
             merge at 0.5).
         levels: noise levels between them, in equal ratios; further ones are added if ``lam0`` is not given.
         starts: what is followed, shape (N, D): the patterns, or the means of the components, if not given.
-        refine: how many of the last mergers are refined.
-        precision: to which ratio of ``high`` to ``low``.
+        refine: how many of the last mergers are refined, by levels in between, at which all points are followed.
+        precision: how far ``high/low`` may be above 1 there.
         report: called with a line for every few levels.
 
     Raises:
@@ -180,19 +178,16 @@ def memory_tree(
         raise InputError(msg)
     climb = _Climb(law, points, weights)
     for k, sigma in enumerate(ladder):
-        climb.level(float(sigma))
+        climb.rise(float(sigma), refine, precision)
         if report is not None and k % 8 == 0:
-            report(f"sigma {sigma:.4g}: {len(climb.points[-1])} points")
+            report(f"sigma {sigma:.4g}: {len(climb.last)} points")
     ratio = ladder[-1] / ladder[-2]
-    while further and len(climb.points[-1]) > 1 and climb.sigmas[-1] < 2 * spread:
-        climb.level(float(climb.sigmas[-1] * ratio))
-    mergers = climb.mergers()
-    chosen = mergers[max(len(mergers) - refine, 0) :]
-    mergers = [*mergers[: len(mergers) - len(chosen)], *climb.refined(chosen, precision)]
-    breaking = climb.breaking(spread, weights @ points) if len(climb.points[-1]) == 1 else None
+    while further and len(climb.last) > 1 and climb.sigmas[-1] < 2 * spread:
+        climb.rise(float(climb.sigmas[-1] * ratio), refine, precision)
+    breaking = climb.breaking(spread, weights @ points) if len(climb.last) == 1 else None
     return Tree(
         np.asarray(climb.sigmas), np.stack(climb.names), tuple(climb.points),
-        tuple(sorted(mergers, key=lambda one: one.sigma)), breaking, np.asarray(climb.unsettled), weights, MERGED,
+        tuple(climb.mergers(precision)), breaking, np.asarray(climb.unsettled), weights, MERGED,
         time.perf_counter() - begin,
     )  # fmt: skip
 
@@ -256,25 +251,35 @@ class _Climb:
         self.points: list[np.ndarray] = []
         self.names: list[np.ndarray] = []
         self.unsettled: list[int] = []
-        self.merged: list[tuple[int, list[int]]] = []
+        self.merged: list[tuple[int, int, int]] = []
         self.last, self.leaders, self.name = points, np.arange(len(points)), np.arange(len(points))
 
-    def level(self, sigma: float) -> None:
-        """Bring all points to a noise level, and join those that meet there, the one that moved least first."""
-        found, left = settle(self.law, self.last, np.full(len(self.last), sigma))
+    def rise(self, sigma: float, most: int, precision: float) -> None:
+        """Go to a noise level; where points merge on the way and there are few, by halves of the step."""
+        targets = [sigma]
+        while targets:
+            few = bool(self.points) and len(self.last) <= most + 1
+            at = np.full(len(self.last), targets[-1])
+            found, left = settle(self.law, self.last, at, SETTLED, careful=few)
+            count, groups = connected_components(_squares(found) <= (MERGED * targets[-1]) ** 2, directed=False)
+            if few and count < len(self.last) and targets[-1] > (1 + precision) * self.sigmas[-1]:
+                targets.append(float(np.sqrt(targets[-1] * self.sigmas[-1])))
+            else:
+                self._keep(targets.pop(), found, groups, left)
+
+    def _keep(self, sigma: float, found: np.ndarray, groups: np.ndarray, left: np.ndarray) -> None:
+        """Make it a level: points that met are one, named as the one that moved least."""
         moved = np.linalg.norm(found - self.last, axis=1)
-        _, groups = connected_components(_squares(found) <= (MERGED * sigma) ** 2, directed=False)
         order = np.lexsort((self.leaders, moved, groups))
         first = np.ones(len(order), bool)
         first[1:] = groups[order][1:] != groups[order][:-1]
         starts = [*np.flatnonzero(first), len(order)]
         target = np.arange(len(self.name))
         for a, b in zip(starts[:-1], starts[1:], strict=True):
-            if b - a > 1:
-                members = [int(name) for name in self.leaders[order[a:b]]]
-                target[members] = members[0]
-                if self.points:  # at the first level starts are joined, not points of a level
-                    self.merged.append((len(self.points) - 1, members))
+            members = [int(name) for name in self.leaders[order[a:b]]]
+            target[members] = members[0]
+            if self.points:  # at the first level starts are joined, not points of a level
+                self.merged += [(len(self.points) - 1, child, members[0]) for child in members[1:]]
         self.name = target[self.name]
         kept = np.sort(order[first])
         self.last, self.leaders = found[kept], self.leaders[kept]
@@ -283,68 +288,42 @@ class _Climb:
         self.names.append(self.name.copy())
         self.unsettled.append(int(np.sum(left[kept])))
 
-    def _share(self, level: int, name: int) -> float:
-        return float(self.weights[self.names[level] == name].sum())
-
-    def mergers(self) -> list[Merger]:
-        """All mergers, between the levels where they happen."""
-        return [
-            Merger(child, members[0], level, *self.sigmas[level : level + 2], self._share(level, child), np.nan)
-            for level, members in self.merged
-            for child in members[1:]
-        ]
-
-    def refined(self, mergers: list[Merger], precision: float) -> list[Merger]:
-        """Bisect all at once, in log noise: a child has merged where it meets a member of its group senior to it."""
-        groups = [next(m for level, m in self.merged if level == one.level and one.child in m) for one in mergers]
-        seniors = [group[: group.index(one.child) + 1] for one, group in zip(mergers, groups, strict=True)]
-        rows = [np.searchsorted(np.unique(self.names[one.level]), names)
-                for one, names in zip(mergers, seniors, strict=True)]  # fmt: skip
-        states = [self.points[one.level][row] for one, row in zip(mergers, rows, strict=True)]
-        low, high = (np.asarray([getattr(one, end) for one in mergers]) for end in ("low", "high"))
-        parents = [one.parent for one in mergers]
-        while len(mergers) and np.any(high / low > 1 + precision):
-            middle = np.sqrt(low * high)
-            sizes = [len(state) for state in states]
-            found, _ = settle(self.law, np.concatenate(states), np.repeat(middle, sizes))
-            for k, trial in enumerate(np.split(found, np.cumsum(sizes)[:-1])):
-                apart = np.linalg.norm(trial[:-1] - trial[-1], axis=1)
-                if apart.min() <= MERGED * middle[k]:
-                    high[k], parents[k] = middle[k], seniors[k][int(np.argmin(apart))]
-                else:
-                    low[k], states[k] = middle[k], trial
-        if not mergers:
-            return []
-        slack = slacks(self.law, np.stack([state[-1] for state in states]), low)
-        changes = zip(mergers, parents, low, high, slack, strict=True)
-        return [
-            dataclasses.replace(one, parent=parent, low=float(lo), high=float(hi), slack=float(rest))
-            for one, parent, lo, hi, rest in changes
-        ]
+    def mergers(self, precision: float) -> list[Merger]:
+        """All mergers; the slack of those that were bracketed."""
+        made, fine, ends = [], [], []
+        for level, child, parent in self.merged:
+            low, high = self.sigmas[level : level + 2]
+            share = float(self.weights[self.names[level] == child].sum())
+            made.append(Merger(child, parent, level, low, high, share, np.nan))
+            if high <= (1 + precision) * low:
+                place = np.searchsorted(np.unique(self.names[level]), [child, parent])
+                fine.append(len(made) - 1)
+                ends.append((self.points[level][place], np.full(2, low)))
+        if ends:
+            least = slacks(self.law, *(np.concatenate(part) for part in zip(*ends, strict=True)))
+            for at, slack in zip(fine, least.reshape(-1, 2).min(axis=1), strict=True):
+                made[at] = dataclasses.replace(made[at], slack=float(slack))
+        return made
 
     def breaking(self, spread: float, mean: np.ndarray) -> Breaking:
-        """Follow the last point downward to where it is stable no more, and bisect; the same at the mean."""
+        """Follow the last point downward, in steps that shrink where it is lost; the same criterion at the mean."""
         found = followed(self.law, self.last[0], self.sigmas[-1])
-        y, slack, direction = found or (self.last[0], np.nan, np.full_like(self.last[0], np.nan))
-        softest, low, stable = self.sigmas[-1], None, self.sigmas[-1]
-        here = y
-        for sigma in self.sigmas[-2::-1]:
-            found = followed(self.law, here, sigma)
+        least = found or (self.last[0], np.nan, np.full_like(self.last[0], np.nan))
+        here, at = least[0], np.log(self.sigmas[-1])
+        softest, end, whole = at, np.log(self.sigmas[0]), np.log(self.sigmas[-1] / self.sigmas[-2])
+        h = whole
+        while at > end and h > 1e-10:
+            found = followed(self.law, here, float(np.exp(max(at - h, end))))
             if found is None or not found[1] > 0:
-                low = sigma
-                break
-            stable, here = sigma, found[0]
-            if not found[1] >= slack:
-                softest, (y, slack, direction) = sigma, found
-        while low is not None and stable / low > 1 + 1e-10:
-            middle = float(np.sqrt(low * stable))
-            found = followed(self.law, here, middle)
-            if found is None or not found[1] > 0:
-                low = middle
-            else:
-                here, stable, softest, (y, slack, direction) = found[0], middle, middle, found
-        sigma = np.nan if low is None else float(np.sqrt(low * stable))
-        return Breaking(sigma, softest, slack, y, direction, self._at_mean(mean), spread)
+                h *= 0.5
+                continue
+            here, at, h = found[0], max(at - h, end), min(1.5 * h, whole)
+            if not found[1] >= least[1]:
+                softest, least = at, found
+        lost = at > end
+        sigma = float(np.exp(at)) if lost else np.nan
+        y, slack, direction = least
+        return Breaking(sigma, float(np.exp(softest)), slack, y, direction, self._at_mean(mean), spread)
 
     def _at_mean(self, mean: np.ndarray) -> float:
         """The highest noise at which the slack at a point changes its sign."""
