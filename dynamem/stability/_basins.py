@@ -159,7 +159,7 @@ def basins(
     Raises:
         InputError: an argument that cannot be used, or the tolerance reaches two attractors at once.
     """
-    given, judge = _judged(states, attractors, tolerance, rest, bound)
+    given, judge = judged(states, attractors, tolerance, rest, bound)
     if not 0 < level < 1 or chunk < 1 or steps < 1:
         msg = f"level={level!r}, chunk={chunk!r}, steps={steps!r}: need a level between 0 and 1, and whole numbers >= 1"
         raise InputError(msg)
@@ -180,7 +180,8 @@ def _recorded(found: Found, judge: Judge, level: float) -> Basins:
     return Basins(found.labels, found.times, found.x, np.asarray(judge.attractors), float(judge.tolerance), level)
 
 
-def _judged(states: Any, attractors: Any, tolerance: Any, rest: Any, bound: Any) -> tuple[np.ndarray, Judge]:
+def judged(states: Any, attractors: Any, tolerance: Any, rest: Any, bound: Any) -> tuple[np.ndarray, Judge]:
+    """States, and when they are at an attractor, with the defaults of `basins`."""
     states, attractors = floats("states", states), floats("attractors", attractors)
     require_patterns("states", states)
     require_patterns("attractors", attractors)
@@ -194,7 +195,7 @@ def _judged(states: Any, attractors: Any, tolerance: Any, rest: Any, bound: Any)
         tolerance = size / 100
     require_positive("tolerance", tolerance, scalar=True)
     if not float(tolerance) < apart / 2:
-        msg = f"tolerance={float(tolerance)!r}: two attractors are {apart:.3g} apart; remove doubles, or take less than half"
+        msg = f"tolerance={float(tolerance)!r}: attractors are {apart:.3g} apart: remove doubles, or take less"
         raise InputError(msg)
     rest = float(tolerance) / 100 if rest is None else rest
     largest = max(float(np.max(np.linalg.norm(one, axis=1))) for one in (given, known))
@@ -240,9 +241,23 @@ def solving(
 
 
 def _dynamics(flow: Any, key: Any) -> Any:
+    if key is None:
+        return deterministic(flow)
     dynamics = dynamics_of(flow)
-    noisy = bool(dynamics.noises) if isinstance(dynamics, TermDynamics) else not isinstance(dynamics, AbstractODEFlow)
-    if noisy != (key is not None):
-        msg = "key=None: a flow with noise needs a key" if noisy else "key: a flow without noise takes none"
+    if not _noisy(dynamics):
+        msg = "key: a flow without noise takes none"
         raise InputError(msg)
     return dynamics
+
+
+def deterministic(flow: Any) -> Any:
+    """A flow or terms as a flow, if it has no noise."""
+    dynamics = dynamics_of(flow)
+    if _noisy(dynamics):
+        msg = "key=None: a flow with noise needs a key, where states of a noisy flow can be used at all"
+        raise InputError(msg)
+    return dynamics
+
+
+def _noisy(dynamics: Any) -> bool:
+    return bool(dynamics.noises) if isinstance(dynamics, TermDynamics) else not isinstance(dynamics, AbstractODEFlow)

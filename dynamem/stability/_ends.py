@@ -231,7 +231,7 @@ def run_map(
         pool, rows = _compacted(pool, rows) if asked == len(states) else (pool, rows)
         pool = jax.device_get(turned(step, judge, jax.tree.map(jnp.asarray, pool), jnp.asarray(most)))
         places = np.flatnonzero(pool.done & (rows >= 0))
-        _write(found, judge, rows[places], jax.tree.map(lambda leaf: leaf[places], pool))
+        _write(found, judge, rows[places], _at(pool, places))
         done += len(places)
         rows[places] = -1
         taken = places[: len(states) - asked]
@@ -246,6 +246,10 @@ def run_map(
 def _fresh(states: np.ndarray) -> Pool:
     none = np.zeros(len(states), np.int64)
     return Pool(states, none, none - 1, none.copy(), np.zeros(len(states), states.dtype), none > 0)
+
+
+def _at(pool: Any, places: np.ndarray) -> Any:
+    return jax.tree.map(lambda leaf: leaf[places], pool)
 
 
 def _refilled(pool: Pool, places: np.ndarray, states: np.ndarray) -> Pool:
@@ -265,7 +269,7 @@ def _compacted(pool: Any, rows: np.ndarray) -> tuple[Any, np.ndarray]:
     if len(rows) < 4 * SMALLEST or 4 * len(alive) > len(rows):
         return pool, rows
     places = np.concatenate([alive, np.flatnonzero(rows < 0)])[: len(rows) // 4]
-    return jax.tree.map(lambda leaf: leaf[places], pool), rows[places]
+    return _at(pool, places), rows[places]
 
 
 def _write(found: Found, judge: Judge, rows: np.ndarray, pool: Any) -> None:
