@@ -5,13 +5,14 @@ Patterns of +1 and -1, D units, N patterns. The load is ``N/D^(n-1)`` for a memo
 Mezard 2024, arXiv 2304.14964). A pattern is recalled if its cosine with what is retrieved from it (some of its signs
 flipped, if asked for) reaches a stated overlap; the critical load is where half of the patterns are.
 
-    classical, to the end, overlap 0.9     0.138 as D grows (Amit, Gutfreund & Sompolinsky 1985, Phys. Rev. Lett. 55:1530)
-    one sweep, overlap 1 - 2 p             N = D^(n-1)/((2n-3)!! z_p^2), a share p of wrong signs, z_p the upper p-quantile of
-                                           a normal law: no logarithm
-    one sweep, overlap 1                   N = D^(n-1)/(2 (2n-3)!! ln D) (error-free; the power n - 1 shows in N ln D)
+    classical, to the end, overlap 0.9   0.138 as D grows (Amit, Gutfreund & Sompolinsky 1985, Phys. Rev. Lett. 55:1530)
+    one sweep, overlap 1 - 2 p           N = D^(n-1)/((2n-3)!! z_p^2) for a share p of wrong signs, with z_p the upper
+                                         p-quantile of a normal law: no logarithm
+    one sweep, overlap 1                 N = D^(n-1)/(2 (2n-3)!! ln D), error-free: the power n - 1 shows in N ln D
 
-Loads of finite sizes are extrapolated by ``alpha(D) = alpha + a D^-b`` with ``b`` stated or fitted. All intervals are percentiles
-over draws of the patterns, drawn again with replacement (Efron 1979), since patterns of one draw are not independent.
+Loads of finite sizes are extrapolated by ``alpha(D) = alpha + a D^-b`` with ``b`` stated or fitted; its intervals are
+about draws and not about that form. All intervals are percentiles over draws of the patterns, drawn again with
+replacement (Efron 1979), since patterns of one draw are not independent.
 """
 
 import dataclasses
@@ -95,7 +96,8 @@ class Fit:
         high: upper end.
         b: power of the correction ``a D^-b``; NaN for an exponent.
         a: its factor; for an exponent the logarithm of the factor.
-        residual: root mean square of what the fit leaves, in loads (for an exponent in logarithms); 0 if sizes are too few to tell.
+        residual: root mean square of what the fit leaves, in loads (for an exponent in logarithms); 0 with as
+            many sizes as numbers.
         points: number of sizes.
     """
 
@@ -130,8 +132,8 @@ def capacity(
     """Recall of random patterns against load, at zero temperature.
 
     Arguments:
-        kind: "power", "rectified", "exponential", "log_sum_exp" (see `Retrieval`), or a function from patterns (N, D) to an
-            update of a state (D,), as ``lambda xi: dm.LogSumExp(xi, 1.0).update``.
+        kind: "power", "rectified", "exponential", "log_sum_exp" (see `Retrieval`), or a function from patterns (N, D)
+            to an update of a state (D,), as ``lambda xi: dm.LogSumExp(xi, 1.0).update``.
         sizes: D.
         loads: increasing.
         n: the power; "power" with 2 is the classical network.
@@ -213,11 +215,11 @@ def finite_size(found: Capacity, b: float | None = 0.5) -> Fit:
 
 
 def exponent(found: Capacity, *, log: bool = False) -> Fit:
-    """How the critical number of patterns grows: the slope of ``ln N`` against ``ln D`` (of ``ln(N ln D)`` with ``log``).
+    """How the critical number of patterns grows: the slope of ``ln N`` against ``ln D``, or of ``ln(N ln D)``.
 
     Arguments:
         found: with loads that are powers, and at least 2 sizes whose critical load is known.
-        log: for the error-free criterion, whose number has ``1/ln D`` as a factor.
+        log: take ``ln(N ln D)``, for the error-free criterion, whose number has ``1/ln D`` as a factor.
 
     Raises:
         InputError: there are too few sizes.
@@ -301,8 +303,8 @@ def _require(
         raise InputError(msg)
     if not (0 < overlap <= 1 and 0 <= flips < 0.5 and trials >= 1 and probes >= 1 and 0 < level < 1):
         msg = (
-            f"overlap={overlap!r}, flips={flips!r}, trials={trials!r}, probes={probes!r}, level={level!r}: need an overlap "
-            "up to 1, fewer than half of the signs flipped, whole numbers >= 1, and a level between 0 and 1"
+            f"overlap={overlap!r}, flips={flips!r}, trials={trials!r}, probes={probes!r}, level={level!r}: need an "
+            "overlap up to 1, fewer than half of the signs flipped, whole numbers >= 1, and a level between 0 and 1"
         )
         raise InputError(msg)
     if load not in ("power", "log"):

@@ -7,7 +7,8 @@ With the Jacobian J at a state and ``H = (J + J^T)/2`` (Neubert & Caswell 1997, 
     amplification        max_t |exp(J t)|_2      largest growth at any time, and when
 
 For a map with Jacobian A (Caswell & Neubert 2005, J. Difference Equ. Appl. 11:295) these are ``ln |A|_2``, ``-ln
-max |lambda(A)|`` and ``max_k |A^k|_2``. Reactive is what is positive: such a state is stable, yet some disturbances grow.
+max |lambda(A)|`` and ``max_k |A^k|_2``. A state with positive reactivity can be stable, yet some disturbances of it
+grow first.
 """
 
 import dataclasses
@@ -36,8 +37,8 @@ class Measures:
         reactivity: largest rate of growth at first, per unit of time or step.
         rate: of decay in the end, not positive where the state is unstable or only neutrally stable.
         return_time: ``1/rate``, infinite where the rate is not positive.
-        amplification: largest growth of a disturbance at any time, at least 1; infinite for a positive eigenvalue, a lower
-            bound (of a grid of times, refined around the best one) elsewhere.
+        amplification: largest growth of a disturbance at any time, at least 1: infinite where the state is
+            unstable, NaN where it is only neutrally stable, else the largest of a grid of times, refined around it.
         amplification_time: when; NaN where it is infinite.
         speed: ``|F(x)|``, of a map ``|f(x) - x|``: 0 at a fixed point.
         is_map: whether times are steps.

@@ -33,12 +33,14 @@ from ._sublevel import SublevelSet
 
 BATCH = 64
 SCAN = 16
+REST = 1e-9
+"""Moves of what is at rest, in tolerances."""
 KEPT = 4
 TURNS = np.asarray([1.0, 0.5, 0.25, 0.1, 0.03])
 """Parts of the way from d to n that are tried."""
-COARSE, FINE = 14, 44
+COARSE, FINE = 16, 44
 """Halvings while directions are compared, and in the end."""
-GAIN = 1e-6
+GAIN = 1e-4
 """A turn has to bring the boundary nearer by this part."""
 MOMENTS = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 AFTER = (1, 2, 4, 8, 16, 32)
@@ -55,7 +57,7 @@ class Shock:
         ends: which of the others ``attractor + d`` ends at; -1 if it escapes or none was found.
         returns: the largest size tried in the direction of d, below ``size``, that came back: the gap is the precision.
         lower: a certified lower bound of the smallest shock, 0 without a sublevel set.
-        straight: the smallest size before directions were optimised.
+        straight: the smallest size before directions were optimised, after a few halvings.
         radii: the size in each direction tried first, infinite where none was found; toward the others come first.
         replayed: whether ``attractor + d``, solved again by itself, ended at ``ends``.
     """
@@ -121,7 +123,8 @@ def minimal_shock(
         ContradictionError: a shock below the certified bound: a defect.
     """
     pair = np.concatenate([np.atleast_2d(np.asarray(attractor)), np.asarray(others)])
-    given, judge = judged(pair, pair, tolerance, None, bound)
+    given, judge = judged(pair, pair, tolerance, 0.0, bound)
+    judge = eqx.tree_at(lambda one: one.rest, judge, judge.tolerance * REST)  # a saddle is no place to stop at
     how = None if isinstance(flow, Map) else solving(judge, t0, t1, solver, stepsize_controller, dt0, args, max_steps)
     shots = _Shots(flow if isinstance(flow, Map) else deterministic(flow), judge, how, given[0], steps)
     if directions < 0 or rounds < 0:
@@ -157,9 +160,7 @@ def _verdict(
         msg = f"a shock of {size!r} leads elsewhere, within the certified radius {lower!r}"
         raise ContradictionError(msg, lower, shock)
     where = label - 1 if label >= 1 else -1
-    return Shock(
-        size, shock, where, float(low[0]), lower, min(straight, size), radii, _leaves(np.asarray(label)).item()
-    )
+    return Shock(size, shock, where, float(low[0]), lower, straight, radii, _leaves(np.asarray(label)).item())
 
 
 def _leaves(labels: np.ndarray) -> np.ndarray:

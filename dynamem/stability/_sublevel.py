@@ -1,10 +1,10 @@
 r"""Certified inner estimates of a basin: sublevel sets ``S_c = {x in box: E(x) <= c}``.
 
-All of S_c ends at one fixed point if intervals show, for some positive definite M, ``y = L^T (x - a)`` with ``L L^T = M``
-and a radius rho (a: the given attractor):
+All of S_c ends at one fixed point if intervals show, with ``y = L^T (x - a)`` around the given attractor a, for some
+positive definite ``M = L L^T`` and some radius rho:
 
     faces        E > c on every face of the box             no solution leaves S_c while E falls
-    decrease     dE/dt < 0 where E <= c and |y| >= rho      it gets to the core |y| < rho: E has a minimum on a compact set
+    decrease     dE/dt < 0 where E <= c and |y| >= rho      it gets to the core: E is bounded below on S_c
     contraction  the symmetric part of L^T J L^-T is at most ``-m < 0`` on a box around the core |y| <= rho,
                  and ``|L^T F(a)| <= m rho/2``              the core is invariant, holds one fixed point, and ends at it
 
@@ -50,6 +50,7 @@ FOR_LEVEL, FOR_RADIUS = 0.25, 5.0
 """A question about a level is given this part of the time at most; one about a ball so many seconds."""
 PRECISE = 0.01
 """Bisection ends at this part of the level above that of the attractor."""
+NONE = "no level was certified: the energy may rise where it should fall, or time is short"
 WORST = 1e5
 """Condition number of L beyond which floats are not trusted."""
 
@@ -184,7 +185,8 @@ def certified_basin(
         tell: takes a sentence about every level.
 
     Raises:
-        InputError: a `Map` (its steps may jump over the faces), a flow that depends on time, an attractor outside the box.
+        InputError: a `Map` (its steps may jump over the faces), a flow that depends on time, an attractor outside
+            the box.
     """
     begun = time.monotonic()
     box, a, field = _asked(energy, flow, attractor, box, t)
@@ -197,7 +199,7 @@ def certified_basin(
     search = _Search(held, field, a, box, core, begun + budget_s, budget_s * FOR_LEVEL, tell)
     c, verdicts, refused = search.run(points, None if levels is None else sorted(levels, reverse=True))
     if c is None:
-        return _undecided("no level was certified: the energy may rise, or time is short", a, box, refused, begun)
+        return _undecided(NONE, a, box, refused, begun)
     radius, inside = _radius(held, field, a, box, c, points[~(values <= c)])
     count = int(np.sum(values <= c))
     low, high = wilson(np.asarray(count), samples)

@@ -48,7 +48,7 @@ class Sweep:
         """``function`` at every point that the file does not have yet.
 
         Arguments:
-            function: from a point to numbers by name; what it gives may depend on nothing but the point and the settings.
+            function: from a point to numbers by name, which may depend on nothing but the point and the settings.
             points: plain numbers and words by name.
 
         Returns:
