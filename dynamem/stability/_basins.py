@@ -100,7 +100,7 @@ class Basins:
         count, tried = int(np.sum(self.labels == label)), self.tried
         if not tried:
             return Share(0, float("nan"), 0.0, 1.0)
-        low, high = wilson(np.asarray(count), tried, self.level)
+        (low,), (high,) = wilson(np.asarray([count]), tried, self.level)
         low, high = (
             (0.0 if count == 0 else float(low)),
             (1.0 if count == tried else float(high)),

@@ -17,7 +17,7 @@ replacement (Efron 1979), since patterns of one draw are not independent.
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Capacity:
     @property
     def critical(self) -> np.ndarray:
         """The load at which half of the patterns are recalled, interpolated; NaN if the loads hold none; shape (S,)."""
-        return np.asarray([_crossing(self.loads, row) for row in self.rate])
+        return _crossings(self.loads, self.rate)
 
     def resampled(self, draws: int = DRAWS) -> np.ndarray:
         """Critical loads with the trials drawn again, shape (draws, S)."""
@@ -78,7 +78,7 @@ class Capacity:
         for draw in range(draws):
             some = random.integers(0, trials, (*self.recalled.shape[:2], trials))
             recalled, tried = (np.take_along_axis(one, some, axis=2) for one in (self.recalled, self.tried))
-            found[draw] = [_crossing(self.loads, row) for row in _rate(recalled, tried)]
+            found[draw] = _crossings(self.loads, _rate(recalled, tried))
         return found
 
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
@@ -112,8 +112,8 @@ class Fit:
 
 def capacity(
     kind: str | Callable[[Any], Callable[[Any], Any]],
-    sizes: Sequence[int],
-    loads: Sequence[float],
+    sizes: Any,
+    loads: Any,
     *,
     n: int = 2,
     beta: float = 1.0,
@@ -134,8 +134,8 @@ def capacity(
     Arguments:
         kind: "power", "rectified", "exponential", "log_sum_exp" (see `Retrieval`), or a function from patterns (N, D)
             to an update of a state (D,), as ``lambda xi: dm.LogSumExp(xi, 1.0).update``.
-        sizes: D.
-        loads: increasing.
+        sizes: D, whole numbers (S,).
+        loads: increasing (L,).
         n: the power; "power" with 2 is the classical network.
         beta: of "log_sum_exp".
         sweeps: at most; 1 asks about the first update only.
@@ -155,24 +155,24 @@ def capacity(
     """
     retrieval = Retrieval(kind, n, beta, sweeps, blocks)
     load = load or ("log" if kind in ("exponential", "log_sum_exp") else "power")
-    sizes, loads = np.asarray(sizes, int), np.asarray(loads, float)
-    _require(sizes, loads, overlap, flips, trials, probes, load, level)
-    patterns = np.asarray([[_count(load, n, int(size), float(one)) for one in loads] for size in sizes])
+    units, steps = np.asarray(sizes, int), np.asarray(loads, float)
+    _require(units, steps, overlap, flips, trials, probes, load, level)
+    patterns = np.asarray([[_count(load, n, int(size), float(one)) for one in steps] for size in units])
     settings = {
         "kind": kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}", "n": n, "beta": beta,
         "sweeps": sweeps, "blocks": blocks, "overlap": overlap, "flips": flips, "probes": probes, "seed": seed,
     }  # fmt: skip
     points = [
         {"size": int(size), "patterns": int(count), "trial": trial}
-        for size, row in zip(sizes, patterns, strict=True) for count in row for trial in range(trials)
+        for size, row in zip(units, patterns, strict=True) for count in row for trial in range(trials)
     ]  # fmt: skip
     once = partial(recall_once, retrieval, overlap=overlap, flips=flips, probes=probes, seed=seed)
     done = Sweep("capacity", settings, store, tell).run(once, points).done
     flat = np.full((len(points), 2), np.nan)
     for row, (_, result) in zip(flat, done, strict=False):
         row[:] = result["recalled"], result["tried"]
-    recalled, tried = flat.T.reshape(2, len(sizes), len(loads), trials)
-    return Capacity(retrieval, overlap, flips, sizes, loads, patterns, recalled, tried, level, seed)
+    recalled, tried = flat.T.reshape(2, len(units), len(steps), trials)
+    return Capacity(retrieval, overlap, flips, units, steps, patterns, recalled, tried, level, seed)
 
 
 def recall_once(
@@ -205,13 +205,13 @@ def finite_size(found: Capacity, b: float | None = 0.5) -> Fit:
     powers = np.geomspace(0.1, 3, 60) if b is None else np.asarray([b])
     sizes, loads, again = _known(found, 3 if b is None else 2)
 
-    def fit(values: np.ndarray) -> tuple[float, float, float, float]:
-        tried = [(*_line_fit(sizes**-power, values), power) for power in powers]
-        return min(tried, key=lambda one: one[2])
+    def fit(values: np.ndarray) -> np.ndarray:
+        tried = np.asarray([(*_line_fit(sizes**-power, values), np.full(len(values), power)) for power in powers])
+        return tried[np.argmin(tried[:, 2], axis=0), :, np.arange(len(values))]
 
-    value, a, residual, power = fit(loads)
-    low, high = _percentiles(np.asarray([fit(row)[0] for row in again]), found.level)
-    return Fit(value, float(low), float(high), float(power), a, residual, len(sizes))
+    value, a, residual, power = fit(loads[None])[0].tolist()
+    low, high = _percentiles(fit(again)[:, 0], found.level)
+    return Fit(value, float(low), float(high), power, a, residual, len(sizes))
 
 
 def exponent(found: Capacity, *, log: bool = False) -> Fit:
@@ -227,11 +227,11 @@ def exponent(found: Capacity, *, log: bool = False) -> Fit:
     sizes, loads, again = _known(found, 2)
     more = (found.retrieval.n - 1) * np.log(sizes) + (np.log(np.log(sizes)) if log else 0.0)
 
-    def fit(values: np.ndarray) -> tuple[float, float, float]:
-        return _line_fit(np.log(sizes), np.log(values) + more)
+    def fit(values: np.ndarray) -> list[np.ndarray]:
+        return list(_line_fit(np.log(sizes), np.log(values) + more[None, :]))
 
-    a, value, residual = fit(loads)
-    low, high = _percentiles(np.asarray([fit(row)[1] for row in again]), found.level)
+    a, value, residual = (one.item() for one in fit(loads[None]))
+    low, high = _percentiles(fit(again)[1], found.level)
     return Fit(value, float(low), float(high), float("nan"), a, residual, len(sizes))
 
 
@@ -246,12 +246,13 @@ def _known(found: Capacity, least: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     return found.sizes[good].astype(float), critical[good], again[np.all(np.isfinite(again), axis=1)]
 
 
-def _line_fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Intercept, slope and root mean square of the rest."""
-    design = np.stack([np.ones_like(x), x], axis=1)
-    solution = np.linalg.lstsq(design, y, rcond=None)[0]
-    rest = y - design @ solution
-    return float(solution[0]), float(solution[1]), float(np.sqrt(np.mean(rest**2)))
+def _line_fit(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Intercepts, slopes and root mean squares of the rest for rows ``y`` (n, S) over ``x`` (S,), shape (n,) each."""
+    away = x - x.mean()
+    slopes = y @ away / (away @ away)
+    starts = y.mean(axis=1) - slopes * x.mean()
+    rest = y - starts[:, None] - slopes[:, None] * x[None, :]
+    return starts, slopes, np.sqrt(np.mean(rest**2, axis=1))
 
 
 def _percentiles(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
@@ -270,15 +271,19 @@ def _rate(recalled: np.ndarray, tried: np.ndarray) -> np.ndarray:
     return np.divide(counts, total, where=total > 0, out=np.full(total.shape, np.nan))
 
 
-def _crossing(loads: np.ndarray, rate: np.ndarray) -> float:
-    """The first load at which the share falls below 1/2, between it and the one before; NaN if there is none."""
-    known = np.isfinite(rate)
-    loads, rate = loads[known], rate[known]
-    below = np.flatnonzero(rate < 0.5)
-    if not len(below) or below[0] == 0:
-        return float("nan")
-    j = below[0]
-    return float(loads[j - 1] + (rate[j - 1] - 0.5) / (rate[j - 1] - rate[j]) * (loads[j] - loads[j - 1]))
+def _crossings(loads: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """For rows (n, L) the first load at which the share falls below 1/2, between it and the last known one before.
+
+    NaN where there is no such pair.
+    """
+    places, rows = np.arange(len(loads)), np.arange(len(rate))
+    below = rate < 0.5
+    first = np.argmax(below, axis=1)
+    before = np.max(np.where(np.isfinite(rate) & (places[None, :] < first[:, None]), places[None, :], -1), axis=1)
+    good = below.any(axis=1) & (before >= 0)
+    high, low = rate[rows, before], rate[rows, first]
+    part = np.divide(high - 0.5, high - low, where=good, out=np.full(len(rate), np.nan))
+    return loads[before] + part * (loads[first] - loads[before])
 
 
 def _count(load: str, n: int, size: int, value: float) -> int:

@@ -5,6 +5,7 @@ rest elsewhere, it still moves, it left (beyond a bound, or to what is no number
 of one chunk: the solves keep distances on a grid of times and no states, the pool keeps nothing but its states.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -92,10 +93,10 @@ class Solved(eqx.Module):
         far: how far it is, shape (B, n).
     """
 
-    x: Float[Array, "B D"]
-    labels: Int[Array, " B"]
-    which: Float[Array, "B n"]
-    far: Float[Array, "B n"]
+    x: Float[Array, "*B D"]
+    labels: Int[Array, "*B"]
+    which: Float[Array, "*B n"]
+    far: Float[Array, "*B n"]
 
 
 @eqx.filter_jit
@@ -186,7 +187,8 @@ def turned(step: Map, judge: Judge, pool: Pool, most: Int[Array, ""]) -> Pool:
     return jax.lax.scan(one, eqx.tree_at(lambda one: one.near, pool, near), None, length=BLOCK)[0]
 
 
-class Found(eqx.Module):
+@dataclasses.dataclass
+class Found:
     """Labels (B,), arrival times (B,) and final states (B, D), filled in as they come."""
 
     labels: np.ndarray
@@ -243,9 +245,11 @@ def run_map(
             tell(f"basins: {done} of {len(states)} states")
 
 
-def _fresh(states: np.ndarray) -> Pool:
-    none = np.zeros(len(states), np.int64)
-    return Pool(states, none, none - 1, none.copy(), np.zeros(len(states), states.dtype), none > 0)
+def _fresh(states: np.ndarray) -> Any:
+    """A pool of NumPy arrays."""
+    none = jnp.zeros(len(states), int)
+    moved = jnp.zeros(len(states), states.dtype)
+    return jax.device_get(Pool(jnp.asarray(states), none, none - 1, none, moved, none > 0))
 
 
 def _at(pool: Any, places: np.ndarray) -> Any:

@@ -130,7 +130,7 @@ def minimal_shock(
     if directions < 0 or rounds < 0:
         msg = f"directions={directions!r}, rounds={rounds!r}: need whole numbers, not negative"
         raise InputError(msg)
-    if shots.labels(given[:1])[0] != 0:
+    if shots.labels(given[:1]).item() != 0:
         msg = "attractor: a state put there does not stay within the tolerance; solve for the fixed point first"
         raise InputError(msg)
     apart = given[1:] - given[0]
@@ -160,7 +160,7 @@ def _verdict(
         msg = f"a shock of {size!r} leads elsewhere, within the certified radius {lower!r}"
         raise ContradictionError(msg, lower, shock)
     where = label - 1 if label >= 1 else -1
-    return Shock(size, shock, where, float(low[0]), lower, straight, radii, _leaves(np.asarray(label)).item())
+    return Shock(size, shock, where, float(low[0]), lower, straight, radii, label >= 1 or label == ESCAPED)
 
 
 def _leaves(labels: np.ndarray) -> np.ndarray:

@@ -44,8 +44,8 @@ SHARES = (0.98, 0.9, 0.75, 0.5, 0.25, 0.1)
 """Levels tried, between that of the core and the least on the faces; then bisection."""
 RADII = (0.995, 0.98, 0.95, 0.9, 0.8, 0.6)
 SAMPLES = 20_000
-FACE = 2000
-"""Points tried on each face."""
+FACE, CORE = 2000, 256
+"""Points tried on each face, and in a core before it is certified."""
 FOR_LEVEL, FOR_RADIUS = 0.25, 5.0
 """A question about a level is given this part of the time at most; one about a ball so many seconds."""
 PRECISE = 0.01
@@ -168,7 +168,8 @@ class _Core:
 
 def certified_basin(
     energy: EnergyFn, flow: Any, attractor: Shaped[Given, " D"], *, box: Any, t: float | None = None,
-    levels: Sequence[float] | None = None, budget_s: float = 60.0, samples: int = SAMPLES, seed: int = 0, tell: Callable[[str], None] = silent,
+    levels: Sequence[float] | None = None, budget_s: float = 60.0, samples: int = SAMPLES, seed: int = 0,
+    tell: Callable[[str], None] = silent,
 ) -> SublevelSet:  # fmt: skip
     """The largest level found whose sublevel set in a box is certified to lie in the basin of an attractor.
 
@@ -202,7 +203,7 @@ def certified_basin(
         return _undecided(NONE, a, box, refused, begun)
     radius, inside = _radius(held, field, a, box, c, points[~(values <= c)])
     count = int(np.sum(values <= c))
-    low, high = wilson(np.asarray(count), samples)
+    (low,), (high,) = wilson(np.asarray([count]), samples)
     whole = float(np.prod(box[:, 1] - box[:, 0]))
     reason = f"E <= {c:.6g} in the box ends at a fixed point within {core.reach:.2g} of the attractor"
     found = (radius, whole * count / samples, whole * float(low), whole * float(high), refused)
@@ -246,7 +247,11 @@ def _core(field: Field, a: np.ndarray, box: np.ndarray, budget_s: float) -> _Cor
     across = np.sqrt(np.sum(inverse**2, axis=0))  # |x_i - a_i| <= across_i |y|
     room = float(np.min(np.minimum(a - box[:, 0], box[:, 1] - a) / across))
     deadline = time.monotonic() + budget_s
+    ways = np.random.default_rng(0).uniform(-1, 1, (CORE, len(a)))
     for rho in 0.99 * room * 0.5 ** np.arange(12):
+        probes = jnp.asarray(a + rho * across * ways)
+        if not all(np.all(np.asarray(_values(row, probes)) > 0) for row in rows):
+            continue
         if not pull <= m * rho / 2:
             return (
                 f"no core: |F| = {np.linalg.norm(speed):.2g} at the attractor; solve for the fixed point more closely"
@@ -353,7 +358,8 @@ class _Search:
                 face = self.box.copy()
                 face[row] = self.box[row, side]
                 asked[f"face {row} {('low', 'high')[side]}"] = _Question(above, self.field, face, (), "positive")
-        out = Outside(*map(jnp.asarray, (self.a, self.core.L, self.core.rho)))
+        a, L, rho = map(jnp.asarray, (self.a, self.core.L, self.core.rho))
+        out = Outside(a, L, rho)
         asked["decrease"] = _Question(self.held, self.field, self.box, (above, out), "strict_decrease")
         return _all(asked, self.deadline, self.each), asked
 
@@ -367,7 +373,7 @@ def _radius(
     below = Level(held.energy, held.t, jnp.asarray(c), -1)
     for share in RADII:
         r = share * most
-        ball = Outside(*map(jnp.asarray, (a, np.eye(len(a)), r)), -1)
+        ball = Outside(jnp.asarray(a), jnp.eye(len(a)), jnp.asarray(r), -1)
         around = np.stack([a - r, a + r], axis=1)
         verdict = _Question(below, field, around, (ball,), "positive")(FOR_RADIUS)
         if _shown(verdict):

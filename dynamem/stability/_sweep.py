@@ -87,14 +87,15 @@ class Sweep:
                 file.write_bytes(b"")
                 self._append(_line(header, "name"))
                 return {}
-            found = self._found(file, header, whole.decode().splitlines())
+            lines = whole.decode().splitlines()
+            found = self._found(file, header, lines)
             if whole != text:
                 os.truncate(file, len(whole))
         except OSError as error:
             msg = f"store={str(file)!r} cannot be used: {error.strerror}; name a file in a folder that exists"
             raise InputError(msg) from None
         except UnicodeDecodeError:
-            _refuse(file, "holds no text")
+            raise _refusal(file, "holds no text") from None
         return found
 
     def _found(self, file: Path, header: dict[str, Any], lines: list[str]) -> dict[str, dict[str, Any]]:
@@ -103,13 +104,13 @@ class Sweep:
             try:
                 entry = json.loads(line)
                 if number == 0 and entry != header:
-                    _refuse(file, f"is of another sweep ({str(entry)[:80]})")
+                    raise _refusal(file, f"is of another sweep ({str(entry)[:80]})")
                 if number:
                     found[_line(entry["point"], "point")] = _read(entry["result"])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 if isinstance(error, InputError):
                     raise
-                _refuse(file, f"is damaged in line {number + 1}")
+                raise _refusal(file, f"is damaged in line {number + 1}") from None
         return found
 
     def _append(self, text: str) -> None:
@@ -137,15 +138,14 @@ class Swept:
     interrupted: bool
 
 
-def _refuse(file: Path, why: str) -> None:
-    msg = f"store={str(file)!r} {why}: name another file, or remove this one"
-    raise InputError(msg)
+def _refusal(file: Path, why: str) -> InputError:
+    return InputError(f"store={str(file)!r} {why}: name another file, or remove this one")
 
 
 def _require_ours(file: Path, text: bytes, header: str) -> None:
     """A file without a whole line may be emptied only if it is empty, or the beginning of our own first line."""
     if not f"{header}\n".encode().startswith(text):
-        _refuse(file, "is no file of a sweep")
+        raise _refusal(file, "is no file of a sweep")
 
 
 def _line(value: Any, name: str) -> str:
