@@ -16,28 +16,20 @@ from dynamem.stability._measures import measures
 from dynamem.stability._plane import basin_map, overlap_curve
 
 
-def wells(t, x, args):
-    """Attractors -1 and 1, boundary 0."""
-    return x - x**3
-
-
-def tilted(t, x, args):
-    """Attractors -2 and 1 with the boundary at 1/2."""
-    return -(x + 2) * (x - 0.5) * (x - 1)
-
-
-def grown(t, x, args):
-    """0 attracts (-1, 1), everything else escapes."""
-    return -x + x**3
+def cubic(t, x, roots):
+    """The outer roots attract, the middle one is the boundary; the roots are arguments, so that all compiles once."""
+    return -(x - roots[0]) * (x - roots[1]) * (x - roots[2])
 
 
 WELLS = np.asarray([[-1.0], [1.0]])
-ROUND = {"t1": 12.0, "chunk": 256}
+CUBIC = dfx.ODETerm(cubic)
+DOUBLE = {"args": jnp.asarray([-1.0, 0.0, 1.0])}
+ROUND = {"t1": 12.0, "chunk": 256} | DOUBLE
 
 
 def test_half_of_the_double_well_and_times_in_closed_form():
     states, told = np.random.default_rng(1).uniform(-2, 2, (500, 1)), []
-    found = basins(dfx.ODETerm(wells), states, WELLS, **ROUND, tell=told.append)
+    found = basins(CUBIC, states, WELLS, **ROUND, tell=told.append)
     np.testing.assert_array_equal(found.labels, states[:, 0] > 0)
     for share in found.shares:
         assert share.low < 0.5 < share.high
@@ -56,23 +48,22 @@ def test_half_of_the_double_well_and_times_in_closed_form():
 
 
 def test_asymmetric_basins_are_exact():
-    states = np.linspace(-3, 2, 101)[:, None] + 0.01
-    found = basins(dfx.ODETerm(tilted), states, np.asarray([[-2.0], [1.0]]), t1=40.0)
+    states = np.linspace(-3, 2, 256)[:, None]
+    found = basins(CUBIC, states, np.asarray([[-2.0], [1.0]]), t1=40.0, args=jnp.asarray([-2.0, 0.5, 1.0]))
     np.testing.assert_array_equal(found.labels, states[:, 0] > 0.5)
 
 
 def test_what_ends_at_no_attractor_is_counted_by_what_became_of_it():
     """Broken twins: an attractor that is missing, too short a time, a bound that is passed, too few steps."""
-    states = np.linspace(-1.9, 1.9, 20)[:, None]
-    left = int(np.sum(states < 0))
-    one = basins(dfx.ODETerm(wells), states, WELLS[1:], **ROUND)
-    assert (one.rest["elsewhere"].count, one.shares[0].count) == (left, 20 - left)
-    assert np.all(np.isnan(one.times[one.labels < 0]))
-    assert basins(dfx.ODETerm(wells), states, WELLS, t1=0.05).rest["unsettled"].count >= 18
-    gone = basins(dfx.ODETerm(grown), states, np.zeros((1, 1)), t1=30.0)
-    np.testing.assert_array_equal(gone.labels, np.where(abs(states[:, 0]) < 1, 0, -3))
-    cut = basins(dfx.ODETerm(wells), states, WELLS, t1=12.0, max_steps=3)
-    assert cut.rest["failed"].count == 20
+    states = np.linspace(-1.9, 1.9, 256)[:, None]
+    one = basins(CUBIC, states, np.asarray([[5.0], [1.0]]), **ROUND)
+    assert (one.rest["elsewhere"].count, one.shares[0].count, one.shares[1].count) == (128, 0, 128)
+    np.testing.assert_array_equal(np.isnan(one.times), states[:, 0] < 0)
+    assert basins(CUBIC, states, WELLS, **(ROUND | {"t1": 0.05})).rest["unsettled"].count > 220
+    gone = basins(CUBIC, states, WELLS, **ROUND, bound=1.5)
+    np.testing.assert_array_equal(gone.labels == -3, abs(states[:, 0]) > 1.5)
+    cut = basins(CUBIC, states, WELLS, **ROUND, max_steps=3)
+    assert cut.rest["failed"].count == 256
     assert cut.shares[0].low == 0 < cut.shares[0].high
 
 
@@ -95,7 +86,7 @@ def test_flows_with_noise_need_a_key():
     how = {"t1": 4.0, "tolerance": 0.9, "solver": dfx.Euler(), "stepsize_controller": dfx.ConstantStepSize()}
     found = basins(flow, states, 2 * WELLS, **how, dt0=0.05, key=jr.key(0))
     np.testing.assert_array_equal(found.labels, [0, 1])
-    for flow_, key, word in ((flow, None, "needs a key"), (dfx.ODETerm(wells), jr.key(0), "takes none")):
+    for flow_, key, word in ((flow, None, "needs a key"), (CUBIC, jr.key(0), "takes none")):
         with pytest.raises(ValueError, match=word):
             basins(flow_, states, WELLS, t1=1.0, key=key)
 
@@ -111,7 +102,7 @@ def test_flows_with_noise_need_a_key():
 )
 def test_bad_input(bad, word):
     with pytest.raises(ValueError, match=word):
-        basins(dfx.ODETerm(wells), np.ones((1, 1)), WELLS, **({"t1": 1.0} | bad))
+        basins(CUBIC, np.ones((1, 1)), WELLS, **({"t1": 1.0} | bad))
 
 
 def test_ctrl_c_keeps_what_is_done():
@@ -119,7 +110,7 @@ def test_ctrl_c_keeps_what_is_done():
         if "256 of" in words:
             raise KeyboardInterrupt
 
-    found = basins(dfx.ODETerm(wells), np.ones((500, 1)), WELLS, **ROUND, tell=stop)
+    found = basins(CUBIC, np.ones((500, 1)), WELLS, **ROUND, tell=stop)
     assert found.tried == 256 == found.shares[1].count
     assert np.all(found.labels[256:] == -5)
 
@@ -164,7 +155,7 @@ def test_reactivity_of_a_matrix_that_is_not_normal():
     assert found.amplification >= max(fine)
     normal = measures(dfx.ODETerm(lambda t, x, args: -x), np.zeros(2))  # the twin that is normal
     assert (normal.reactivity, normal.amplification, normal.amplification_time) == (-1.0, 1.0, 0.0)
-    saddle = measures(dfx.ODETerm(wells), np.zeros(1))
+    saddle = measures(dfx.ODETerm(lambda t, x, args: x - x**3), np.zeros(1))
     assert (saddle.rate, saddle.return_time, saddle.amplification) == (-1.0, np.inf, np.inf)
     assert np.isnan(measures(dfx.ODETerm(lambda t, x, args: x - x), np.zeros(1)).amplification)
 

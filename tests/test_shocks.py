@@ -45,7 +45,7 @@ def test_the_double_well_needs_a_shock_of_one():
     assert found.replayed
     assert found.ends == 0
     assert found.returns < found.size
-    assert found.radii[0] < np.inf == found.radii[1]  # one side only
+    assert np.sort(found.radii)[1] < np.inf == np.max(found.radii)  # one side only
     near = minimal_shock(
         dfx.ODETerm(wells), np.asarray([-1.0]), np.asarray([[1.0]]), t1=40.0, directions=2, rounds=0, reach=0.9
     )
@@ -95,10 +95,10 @@ def test_the_shock_of_a_bent_landscape_is_the_distance_to_the_saddles_manifold()
         found = minimal_shock(flow, start, other[None], **how)
         exact = np.min(np.linalg.norm(manifold - start, axis=1))
         np.testing.assert_allclose(found.size, exact, rtol=2e-3)
-        ends = basins(flow, (start + found.shock)[None], np.stack([start, other]), t1=40.0)
-        assert ends.labels[0] == 1
-        shorter = basins(flow, (start + 0.99 * found.shock)[None], np.stack([start, other]), t1=40.0)
-        assert shorter.labels[0] == 0
+        for part, end in ((1.001, other), (0.99, start)):  # by SciPy
+            x0 = start + part * found.shock
+            run = scipy.integrate.solve_ivp(lambda t, x: -np.asarray(slope(x)), (0, 40), x0, rtol=1e-8, atol=1e-10)
+            assert np.linalg.norm(run.y[:, -1] - end) < 1e-3
         assert found.size <= found.straight
 
 

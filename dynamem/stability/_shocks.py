@@ -38,8 +38,10 @@ REST = 1e-9
 KEPT = 4
 TURNS = np.asarray([1.0, 0.5, 0.25, 0.1, 0.03])
 """Parts of the way from d to n that are tried."""
-COARSE, FINE = 16, 44
+COARSE, FINE = 16, 40
 """Halvings while directions are compared, and in the end."""
+MARGIN = 1e-8
+"""What is added to a shock, so that it does not hang on the last bits of a solve, nor on the last moment of it."""
 GAIN = 1e-4
 """A turn has to bring the boundary nearer by this part."""
 MOMENTS = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
@@ -153,7 +155,8 @@ def _verdict(
     shots: "_Shots", direction: np.ndarray, ends: tuple[float, float], lower: float, straight: float, radii: np.ndarray
 ) -> Shock:
     low, high = shots.halved(direction[None], np.asarray(ends[:1]), np.asarray(ends[1:]), FINE)
-    shock = direction * high[0]
+    safe = shots.leave(direction[None], high * (1 + MARGIN)).item()
+    shock = direction * high[0] * (1 + MARGIN if safe else 1)
     label = int(shots.labels((shots.start + shock)[None])[0])
     size = float(np.linalg.norm(shock))
     if size < lower * (1 - GAIN):
