@@ -48,7 +48,7 @@ class Excess:
     states: int
 
 
-def collapse_level(n: float, size: int, variance: float) -> float:
+def collapse_level(n: float | int, size: int, variance: float | int) -> float:
     """``s_C``, ``s^2 = c^2/(n^(2/D) - 1)``: collapse of n data drawn from ``N(0, c^2 I)`` in D dimensions.
 
     Arguments:
@@ -63,7 +63,7 @@ def collapse_level(n: float, size: int, variance: float) -> float:
     return math.sqrt(variance / math.expm1(2 * math.log(n) / size))
 
 
-def collapse_time(n: float, size: int, variance: float = 1.0) -> float:
+def collapse_time(n: float | int, size: int, variance: float | int = 1.0) -> float:
     """``t_C = log(1 + c^2/(n^(2/D) - 1))/2`` in OU time: 1.2988 for n = 20,000, D = 256 and unit variance."""
     return ou_time(collapse_level(n, size, variance))
 
@@ -128,7 +128,7 @@ def nats_of(law: Empirical) -> float:
     return math.log(len(law.xi)) if law.weights is None else class_entropy(np.asarray(law.weights))
 
 
-def excesses(law: Empirical, keys: PRNGKeyArray, s: float) -> Float[np.ndarray, " B"]:
+def excesses(law: Empirical, keys: Array, s: float) -> Float[np.ndarray, " B"]:
     """``1 - KL(w || u)/H(u)`` at states of ``p_s``, one for each key, shape (B,)."""
     level = level_of(s)
     return 1 - np.asarray(_information(law, states_at(law, keys, level), level)) / nats_of(law)

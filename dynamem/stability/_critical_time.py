@@ -168,8 +168,8 @@ def crossing(gap: Callable[[float], float], levels: Float[np.ndarray, " L"], *, 
         return math.inf
     for above, below in itertools.pairwise(map(float, levels)):
         if gap(below) >= 0:
-            found = scipy.optimize.brentq(lambda u: gap(math.exp(u)), math.log(below), math.log(above), xtol=xtol)
-            return math.exp(float(found))
+            root: Any = scipy.optimize.brentq(lambda u: gap(math.exp(u)), math.log(below), math.log(above), xtol=xtol)
+            return math.exp(root)
     return math.nan
 
 

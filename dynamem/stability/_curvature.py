@@ -223,8 +223,8 @@ def _follow(law: AbstractLaw, kappa: Kappa, settle: Callable, y: Array, span: tu
 
 def _crossed(gap: Callable[[float], float], low: float, high: float) -> float:
     """Brent's root between two levels, in their logarithm."""
-    found = scipy.optimize.brentq(lambda u: gap(math.exp(u)), math.log(low), math.log(high), xtol=1e-14)
-    return math.exp(float(found))
+    found: Any = scipy.optimize.brentq(lambda u: gap(math.exp(u)), math.log(low), math.log(high), xtol=1e-14)
+    return math.exp(found)
 
 
 def curvature_at(law: AbstractLaw, y: Float[Array, " D"], high: float, low: float) -> float:

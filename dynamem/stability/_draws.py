@@ -37,7 +37,7 @@ def draw(law: Any, key: PRNGKeyArray) -> tuple[Float[Array, " D"], Float[Array, 
 
 
 @eqx.filter_jit
-def states_at(law: Any, keys: PRNGKeyArray, s: Scalar) -> Float[Array, "B D"]:
+def states_at(law: Any, keys: Array, s: Scalar) -> Float[Array, "B D"]:
     """States ``y = xi + s z`` of ``p_s``, one for each key, shape (B, D)."""
 
     def one(key: PRNGKeyArray) -> Array:

@@ -111,7 +111,7 @@ def _nearest(x: Float[Array, "B D"], xi: Float[Array, "N D"], own: Int[Array, " 
 
 
 def nearest_distances(
-    x: Shaped[Given, "B D"], xi: Shaped[Given, "N D"], *, others: bool = False
+    x: Shaped[Given, "B D"], xi: Shaped[Given, "N K"], *, others: bool = False
 ) -> Float[np.ndarray, " B"]:
     """Distance from each row of ``x`` to the nearest row of ``xi``, as matrix products, shape (B,).
 
@@ -142,7 +142,7 @@ def nearest_distances(
 
 
 def classify_samples(
-    samples: Shaped[Given, "B D"], train: Shaped[Given, "N D"], *, delta_m: float, delta_s: float
+    samples: Shaped[Given, "B D"], train: Shaped[Given, "N K"], *, delta_m: float, delta_s: float
 ) -> Kinds:
     """Memorised, spurious or generalised: what each sample is, by two distances.
 
@@ -237,8 +237,8 @@ def memorisation_at(
     kinds = classify_samples(ends, chosen, delta_m=sampling.delta_m, delta_s=sampling.delta_s)
     row = {"size": size} | dataclasses.asdict(sampling)
     for name, found in kinds.counts.items():
-        low, high = wilson(np.asarray(found), count, LEVEL)
-        parts = {"count": found, "share": found / count, "low": float(low), "high": float(high)}
+        low, high = (float(side[0]) for side in wilson(np.array([found]), count, LEVEL))
+        parts = {"count": found, "share": found / count, "low": low, "high": high}
         row |= {f"{name}_{part}": value for part, value in parts.items()}
     return row
 

@@ -18,7 +18,6 @@ import functools
 import math
 from typing import Any
 
-import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -32,8 +31,8 @@ from .._types import EnergyFn
 from ..catalog import wilson
 from ..diffusion import AbstractLaw, AbstractSchedule, DensityEnergy
 from ..flows import ProbabilityFlow
-from ..lyapunov import along, generator, magnitude, rate_bound, solve
-from ..solvers import DPMSolver2M
+from ..lyapunov import generator, magnitude, rate_bound
+from ..solvers import DPMSolver2M, scan_solve
 from ._critical_time import LEVEL, crossing, estimated, scan
 from ._draws import level_of, states_at
 
@@ -185,24 +184,27 @@ def violation_onset(
 
 def _first(rising: Rising, states: Float[Array, "B D"], lams: Float[np.ndarray, " L"]) -> Float[np.ndarray, " B"]:
     """The level at which each run first rises."""
-    ts = jnp.asarray(lams)
-    flow = ProbabilityFlow(rising.flow.path)
-    run = solve(flow, states, (ts[0], ts[-1]), DPMSolver2M(), dfx.StepTo(ts), None, None, max_steps=len(lams) + 2)
-    if not bool(jnp.all(run.ok)):
-        msg = f"s_start={math.exp(-lams[0]):.4g}: {int(jnp.sum(~run.ok))} of {len(states)} runs failed; take more steps"
+    xs = _runs(ProbabilityFlow(rising.flow.path), states, jnp.asarray(lams))
+    if not bool(jnp.all(jnp.isfinite(xs))):
+        bad = int(jnp.sum(~jnp.all(jnp.isfinite(xs), axis=(1, 2))))
+        msg = f"s_start={math.exp(-lams[0]):.4g}: {bad} of {len(states)} runs are not finite; take more steps"
         raise InputError(msg)
-    count = len(lams)
-    found = along(_Canonical(rising), np.asarray(run.ts)[:, :count], np.asarray(run.xs)[:, :count])
+    columns = [np.asarray(_signs(rising, xs[:, k], level_of(math.exp(-lam)))) for k, lam in enumerate(lams.tolist())]
+    found = np.stack(columns, axis=1)
     if isinstance(rising.energy, DensityEnergy):  # log(tr C/D c) is nearly straight in lam
         found = np.log(np.maximum(1 + found, 1e-300))
     return np.array([_first_of(row, lams) for row in found])
 
 
-class _Canonical(eqx.Module):
-    rising: Rising
+@eqx.filter_jit
+def _runs(flow: ProbabilityFlow, states: Array, ts: Array) -> Array:
+    """States (B, L, D) of runs at all levels."""
 
-    def __call__(self, lam: Scalar, y: Float[Array, " D"]) -> Scalar:
-        return self.rising.canonical(lam, y)
+    def one(y: Array) -> Array:
+        found: Any = scan_solve(flow.terms(), DPMSolver2M(), ts, y, steps=True).ys
+        return found
+
+    return jax.vmap(one)(states)
 
 
 def _first_of(values: Any, lams: Any) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import InputError
-from ..diffusion import EDM, AbstractLaw, AbstractSchedule, DensityEnergy, DiffusionPath, Empirical, GaussianMixture
+from ..diffusion import EDM, AbstractSchedule, DensityEnergy, DiffusionPath, Empirical, GaussianMixture
 from ..flows import ProbabilityFlow
 from ._collapse import collapse_level, excesses, nats_of, normal_collapse, spectra_of
 from ._critical_time import CriticalTime, CriticalTimes, critical_time, estimated, level_of_ou, scan
@@ -34,7 +34,7 @@ AT_ONCE = "the condition is met already at the highest level"
 
 
 def critical_times(
-    path_or_law: DiffusionPath | AbstractLaw, *, schedule: AbstractSchedule | None = None, classes: Any = None,
+    path_or_law: Any, *, schedule: AbstractSchedule | None = None, classes: Any = None,
     n: int = 256, seed: int = 0,
 ) -> CriticalTimes:  # fmt: skip
     """The critical times of a data set, by every criterion that applies to it.
