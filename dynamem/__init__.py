@@ -150,6 +150,50 @@ if TYPE_CHECKING:
     from .solvers import Relaxed as Relaxed
     from .solvers import Stabilised as Stabilised
     from .solvers import scan_solve as scan_solve
+    from .stability import BasinMap as BasinMap
+    from .stability import Basins as Basins
+    from .stability import Capacity as Capacity
+    from .stability import CriticalTime as CriticalTime
+    from .stability import CriticalTimes as CriticalTimes
+    from .stability import Diagram as Diagram
+    from .stability import Enclosures as Enclosures
+    from .stability import Exponents as Exponents
+    from .stability import FixedPoint as FixedPoint
+    from .stability import FixedPoints as FixedPoints
+    from .stability import Landscape as Landscape
+    from .stability import Measures as Measures
+    from .stability import Memorisation as Memorisation
+    from .stability import Shock as Shock
+    from .stability import SublevelSet as SublevelSet
+    from .stability import Tree as Tree
+    from .stability import basin_map as basin_map
+    from .stability import basins as basins
+    from .stability import branches as branches
+    from .stability import capacity as capacity
+    from .stability import certified_basin as certified_basin
+    from .stability import certify_contraction as certify_contraction
+    from .stability import clone_overlap as clone_overlap
+    from .stability import clones as clones
+    from .stability import collapse_time as collapse_time
+    from .stability import contraction_rate as contraction_rate
+    from .stability import critical_times as critical_times
+    from .stability import enclose_fixed_points as enclose_fixed_points
+    from .stability import excess_entropy as excess_entropy
+    from .stability import exponent as exponent
+    from .stability import finite_size as finite_size
+    from .stability import finite_time_contraction as finite_time_contraction
+    from .stability import fixed_point as fixed_point
+    from .stability import fixed_points as fixed_points
+    from .stability import landscape as landscape
+    from .stability import lyapunov_exponents as lyapunov_exponents
+    from .stability import measures as measures
+    from .stability import memorisation as memorisation
+    from .stability import memory_tree as memory_tree
+    from .stability import minimal_shock as minimal_shock
+    from .stability import overlap_curve as overlap_curve
+    from .stability import recovery_time as recovery_time
+    from .stability import speciation_time as speciation_time
+    from .stability import violation_onset as violation_onset
 
     __version__: str
 
@@ -177,6 +221,12 @@ _ROOMS = {
     "rigour": "RateMap certify plane prove rate_map",
     "catalog": "Recall System overlap recall_rate",
     "comparison": "Comparison Method Problem compare largest_safe_step optimise_schedule",
+    "stability": "BasinMap Basins Capacity CriticalTime CriticalTimes Diagram Enclosures Exponents FixedPoint "
+    "FixedPoints Landscape Measures Memorisation Shock SublevelSet Tree basin_map basins branches "
+    "capacity certified_basin certify_contraction clone_overlap clones collapse_time contraction_rate "
+    "critical_times enclose_fixed_points excess_entropy exponent finite_size finite_time_contraction "
+    "fixed_point fixed_points landscape lyapunov_exponents measures memorisation memory_tree "
+    "minimal_shock overlap_curve recovery_time speciation_time violation_onset",
     "_errors": "ContradictionError",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}

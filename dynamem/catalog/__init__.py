@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ._memories import memory as memory
     from ._names import DYNAMICS as DYNAMICS
     from ._names import LEARNED as LEARNED
+    from ._names import MEMORIES as MEMORIES
     from ._names import system_names as system_names
     from ._options import S_END as S_END
     from ._options import S_START as S_START
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from ._subject import subject as subject
     from ._system import System as System
     from ._system import imported as imported
+    from ._system import is_noisy as is_noisy
     from ._system import load_system as load_system
 
 _MODULES = {
     "DYNAMICS": "_names",
     "LEARNED": "_names",
+    "MEMORIES": "_names",
     "S_END": "_options",
     "S_START": "_options",
     "CORRUPTIONS": "_recall",
@@ -45,6 +48,7 @@ _MODULES = {
     "System": "_system",
     "corruption_of": "_recall",
     "imported": "_system",
+    "is_noisy": "_system",
     "load_system": "_system",
     "memory": "_memories",
     "overlap": "_recall",

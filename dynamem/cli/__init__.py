@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .._errors import InputError
-from . import _audit, _certify, _compare, _list, _prove, _survey, _verify
+from . import _audit, _certify, _compare, _list, _prove, _stability, _survey, _verify
 from ._messages import complain, one_line
 
 
@@ -81,6 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, title="commands")
     _audit.register(commands)
     _compare.register(commands)
+    _stability.register(commands)
     _survey.register(commands)
     _prove.register(commands)
     _certify.register(commands)

@@ -1,6 +1,7 @@
-"""Pages about an audit, a verdict on a region, the survey's table, a comparison: HTML without network and scripts."""
+"""Pages about an audit, a verdict on a region, the survey's table, a comparison, a study of stability: HTML without network and scripts."""
 
 from ._page import write_certify_html as write_certify_html
 from ._page import write_compare_html as write_compare_html
 from ._page import write_html as write_html
+from ._page import write_stability_html as write_stability_html
 from ._page import write_survey_html as write_survey_html

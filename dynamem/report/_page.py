@@ -25,6 +25,7 @@ from ._matrix import matrix_section
 from ._planes import planes_section
 from ._recall import recall_sections
 from ._signs import maps_block
+from ._stability import stability_sections
 from ._summary import settings_table, summary_of
 from ._svg import style
 
@@ -34,9 +35,18 @@ if TYPE_CHECKING:
 
     from ..comparison import Comparison, Counterexample, Course, RiseMap
     from ..rigour import RateMap
+    from ..stability import Study
     from ..survey import SurveyTable
 
-TEMPLATE, CERTIFY, SURVEY, COMPARE = "template.html.j2", "certify.html.j2", "survey.html.j2", "compare.html.j2"
+TEMPLATE, CERTIFY, SURVEY, SECTIONS = "template.html.j2", "certify.html.j2", "survey.html.j2", "sections.html.j2"
+COMPARED = (
+    "Which solver and which steps keep the energies falling, and at what cost. All numbers are measured, on the "
+    "problems and with the settings at the end of this page; a run without a rise is evidence and no proof."
+)
+STUDIED = (
+    "Fixed points, who arrives there and how firmly they are held; where a diffusion model decides. Shares have "
+    "intervals, since states are samples; what is called certified holds for all states of the box that it names."
+)
 
 
 def write_html(audit: Audit, path: str | os.PathLike[str]) -> None:
@@ -108,8 +118,26 @@ def write_compare_html(
     """
     with style():
         sections = compare_sections(found, maps, exhibits)
-    text = _render(COMPARE, title="Solvers and schedules, by what they do to an energy", errors=found.errors,
-                   sections=sections, environment=settings_table(environment))  # fmt: skip
+    text = _render(SECTIONS, title="Solvers and schedules, by what they do to an energy", lead=COMPARED,
+                   errors=found.errors, sections=sections, environment=settings_table(environment))  # fmt: skip
+    _write(Path(path), text.encode())
+
+
+def write_stability_html(
+    found: "Study", environment: Mapping[str, Any], shape: tuple[int, int] | None, path: str | os.PathLike[str]
+) -> None:
+    """Write a study of stability as a page.
+
+    Args:
+        found: landscapes, tree, critical times and capacities.
+        environment: settings and versions.
+        shape: height and width of the patterns if they are images.
+        path: the file; an old one is replaced only once the new one is complete.
+    """
+    with style():
+        sections = stability_sections(found, shape)
+    text = _render(SECTIONS, title="Where memories and diffusion models come to rest", lead=STUDIED,
+                   errors=found.errors, sections=sections, environment=settings_table(environment))  # fmt: skip
     _write(Path(path), text.encode())
 
 

@@ -84,7 +84,6 @@ def _newton(
 
     ``-V/s^2`` is summed from terms of one sign, so that rounding is relative to it.
     """
-
     del settled
 
     def one(y: Array, sigma: Scalar) -> tuple[Array, Array]:
