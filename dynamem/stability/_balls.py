@@ -1,8 +1,8 @@
 r"""The same operator in Arb, on one box at a time: what it says is what is certified.
 
 Ends of boxes are floats and exact. python-flint does the arithmetic with its own proved bounds, the inverse of the
-middle Jacobian is any matrix of floats, so that nothing here rests on NumPy. Eigenvalues are Arb's too, with proved
-discs (Rump 2010, Acta Numerica 19:287, section 13), from which the index of a zero is read.
+middle Jacobian is any matrix of floats, so that nothing here rests on NumPy. Eigenvalues are enclosed by Arb
+(`acb_mat.eig`) or by Gershgorin's discs, from which the index of a zero is read.
 """
 
 from collections.abc import Sequence

@@ -2,10 +2,9 @@ r"""Fixed points of a flow or a map, found from many starts: where, of what kind
 
 Newton's method from every start, then deflation (see `_newton`) to look for more from the same starts. What is found
 is a lower bound: `enclose_fixed_points` says whether there are others. A point is one whose ``|F|`` is at most
-``tolerance`` times the median ``|F|`` of the starts and whose last Newton step is short; points nearer than ``apart``
-times the spread of the starts are one. Where the Jacobian has a null space and zeros are found a step along it, the
-point belongs to a continuous family, of which only the dimension is reported (Kuznetsov 2004, Elements of Applied
-Bifurcation Theory, section 10.2, counts the equations).
+``tolerance`` times the median ``|F|`` of the starts, and from which one more Newton step is short (asked up to 500
+coordinates); points nearer than ``apart`` times the spread of the starts are one. Where the Jacobian has a null space
+and zeros are found a step along it, to both sides, the point belongs to a continuous family.
 """
 
 import dataclasses
@@ -248,7 +247,8 @@ class _Search:
         if len(away) and np.min(away) <= self.apart:
             return int(np.argmin(away))
         spectrum = spectrum_at(self.field, x, self.size / self.length)
-        if not spectrum.step <= SHORT * max(self.length, float(np.linalg.norm(x))):
+        longest = SHORT * max(self.length, float(np.linalg.norm(x)))
+        if spectrum.step is not None and not spectrum.step <= longest:
             return -1
         self.x = np.concatenate([self.x, x[None]])
         self.residuals.append(size)

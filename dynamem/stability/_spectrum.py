@@ -36,7 +36,7 @@ class Spectrum:
         exact: whether there are no more of them than that.
         marginal: number of eigenvalues at the edge of stability, to tolerance.
         null: an orthonormal basis of the null space to tolerance, shape (D, n).
-        step: length of the last Newton step, by least squares.
+        step: length of one more Newton step, by least squares; None where the matrix is not formed.
     """
 
     eigenvalues: Float[np.ndarray, " k"] | Complex[np.ndarray, " k"]
@@ -44,7 +44,7 @@ class Spectrum:
     exact: bool
     marginal: int
     null: Float[np.ndarray, "D n"]
-    step: float
+    step: float | None
 
 
 def spectrum_at(field: Field, x: np.ndarray, size: float) -> Spectrum:
@@ -115,7 +115,7 @@ def _extreme(field: Field, x: np.ndarray, size: float) -> Spectrum:
     exact = all(bool(np.min(_growth(field, side)) < -level) for side in sides)
     order = np.argsort(-growth, kind="stable")
     found = int(np.sum(growth > level)), exact, int(np.sum(np.abs(growth) <= level))
-    return Spectrum(eigenvalues[order], *found, np.zeros((count, 0)), 0.0)
+    return Spectrum(eigenvalues[order], *found, np.zeros((count, 0)), None)
 
 
 def _largest(operator: Any, v0: np.ndarray) -> np.ndarray:
