@@ -6,8 +6,9 @@ With ``m`` the middle of a box ``X`` and ``Y`` near the inverse of the Jacobian 
 
 holds every zero of ``F`` in ``X``. So there is none if ``K(X)`` and ``X`` do not meet, and exactly one if ``K(X)`` lies
 in the interior of ``X`` (Krawczyk 1969, Computing 4:187; Neumaier 1990, Interval Methods for Systems of Equations,
-section 5.1: Brouwer gives one, and the spectral radius of ``|I - Y J|`` is below 1, which leaves no room for two). ``J`` is the program of ``F`` differentiated as a
-program; at kinks it holds the slopes of all branches, and the theorem stands for Lipschitz functions.
+section 5.1: Brouwer gives one, and the spectral radius of ``|I - Y J|`` is below 1, which leaves no room for two).
+``J`` is the program of ``F`` differentiated as a program; at kinks it holds the slopes of all branches, and the theorem
+stands for Lipschitz functions.
 """
 
 import dataclasses
