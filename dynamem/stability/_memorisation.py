@@ -64,7 +64,8 @@ class Sampling:
     """How samples are made and judged; all of it belongs to a figure that is quoted.
 
     Attributes:
-        delta_m: a sample is memorised within this distance of a training datum.
+        delta_m: a sample is memorised within this distance of a training datum. It has to be well below the distance
+            between data, or new samples of their law count as memorised.
         delta_s: one that is not is spurious within this distance of another sample. It has to be well below the
             distance at which that many samples of the data's law would lie, or they count as spurious.
         s_start: level at which runs begin, as ``mean + s z``.
