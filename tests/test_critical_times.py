@@ -322,7 +322,9 @@ def test_the_table_of_one_and_minus_one():
     for one in table:
         assert one.criterion
         assert one.source
-        assert math.isnan(one.s) == bool(one.note.startswith(("the condition", "Lambda", "the branch from")))
+        assert math.isnan(one.s) == bool(
+            one.note.startswith(("the condition", "Lambda", "the branch from", "D c(s) stays"))
+        )
         if math.isfinite(one.t):
             assert abs(float(path.schedule.s(one.t)) / one.s - 1) < 1e-9
     json.dumps(table.rows(), allow_nan=False)

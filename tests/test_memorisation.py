@@ -136,7 +136,7 @@ def test_a_network_goes_from_memorising_to_generalising():
         centre = jnp.mean(patterns, axis=0)
         network = dm.MLPDenoiser(2, 64, 3, centre=centre, sigma_data=spread, key=jax.random.key(0))
         recipe = dm.Recipe(sigma_data=spread, low=0.01, high=4.0)
-        return dm.train(network, patterns, recipe, steps=4000, every=4000).denoiser
+        return dm.train(network, patterns, recipe, steps=6000, every=6000).denoiser
 
     single = CIRCLE.astype(np.float32)
     how = Sampling(delta_m=0.01, delta_s=5e-4, s_start=4.0, s_end=0.01, samples=128, steps=40)

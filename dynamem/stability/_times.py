@@ -226,10 +226,12 @@ def _onsets(about: _About, path: DiffusionPath, clock: Any, suffix: str) -> list
     ]  # fmt: skip
     if isinstance(about.law, Empirical):
         radius = _radius(about.centres, about.mean)
+        none = "D c(s) stays below R^2: nothing is excluded"
         bound = onset_bound(radius, about.size, path.schedule if suffix else None, start, end)
         found.append(
             about.entry(f"onset_bound{suffix}", f"D c(s) = R^2, R = {radius:.4g}: no rise above it, {where}", bound,
-                        method="largest distance from the mean", source="THEORY.md, D3")
+                        method="largest distance from the mean", source="THEORY.md, D3",
+                        note="" if math.isfinite(bound) else none)
         )  # fmt: skip
     return found
 
