@@ -1,6 +1,6 @@
 """How the tests run: 64 bit, no silent broadcasting or promotion, compiled programs kept between runs.
 
-Nothing here may import dynamem: the runtime checks (`--jaxtyping-packages`) only see what is imported after it.
+Nothing here may import dynamem: the runtime checks of `make test` (`--jaxtyping-packages`) only see what is imported after it.
 """
 
 import gc
@@ -20,6 +20,9 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+# Most of the time of the tests goes into compiling programs that run once: let LLVM spend less on each.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
 

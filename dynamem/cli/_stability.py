@@ -42,7 +42,8 @@ def register(commands: argparse._SubParsersAction) -> None:
                       help="time at which a flow that depends on time is held for its fixed points "
                       "(default: the end of its span)")  # fmt: skip
     what.add_argument("--budget", metavar="S", type=float, default=10.0,
-                      help="seconds for enclosing all fixed points of systems of up to 3 coordinates (default: 10)")  # fmt: skip
+                      help="seconds for enclosing all fixed points of systems of up to 3 coordinates "
+                      "(default: 10)")  # fmt: skip
     what.add_argument("--capacity", action="store_true", help="recall against load of random patterns too, for minutes")
     what.add_argument("--store", metavar="FILE", help="a file by which --capacity resumes where it was cut")
     seed_option(what)
@@ -113,7 +114,7 @@ def _compute(args: argparse.Namespace, names: Sequence[str], data: Any, store: A
 
 
 def records(value: Any) -> Any:
-    """Records as dictionaries by their fields, verdicts and arrays within them as they are; complex numbers as parts."""
+    """Records as dictionaries by their fields, what is in them as it is; complex numbers as their two parts."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: records(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -121,7 +122,8 @@ def records(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [records(item) for item in value]
     if getattr(getattr(value, "dtype", None), "kind", "") == "c":
-        return {"real": value.real, "imag": value.imag}
+        parts: Any = value
+        return {"real": parts.real, "imag": parts.imag}
     return value
 
 

@@ -1,4 +1,4 @@
-"""Pages about an audit, a verdict on a region, the survey's table, a comparison, a study of stability: HTML without network and scripts."""
+"""Pages about an audit, a verdict on a region, the survey's table, solvers, stability: HTML, no network, no scripts."""
 
 from ._page import write_certify_html as write_certify_html
 from ._page import write_compare_html as write_compare_html

@@ -85,7 +85,8 @@ def _order(one: "Landscape") -> "list[tuple[FixedPoint, int | None]]":
     if one.basins is not None:
         shares = one.basins.shares
         stable.sort(key=lambda pair: -shares[pair[0]].share)
-    return [(point, place) for place, point in stable] + [(p, None) for p in one.points.points if not p.stable]
+    found: list[tuple[FixedPoint, int | None]] = [(point, place) for place, point in stable]
+    return found + [(point, None) for point in one.points.points if not point.stable]
 
 
 def _bars(one: "Landscape", order: "list[tuple[FixedPoint, int | None]]") -> Image:
@@ -140,7 +141,7 @@ def _points(one: "Landscape", order: "list[tuple[FixedPoint, int | None]]") -> T
 
 def _cells(one: "Landscape", point: "FixedPoint", place: int | None) -> tuple[str, ...]:
     index = str(point.index) if point.index_exact else f"at least {point.index}"
-    plain = (point.kind, index, number(point.residual), number(float(point.eigenvalues.real.max())))
+    plain = (point.kind, index, number(point.residual), number(float(np.real(point.eigenvalues).max())))
     mixed = ", ".join(f"{weight:.2f} of {name}" for name, weight in zip(point.patterns, point.weights, strict=True))
     told = f"pattern {point.pattern}" if point.kind == "memory" else clipped(mixed, 60)
     if place is None:
@@ -210,7 +211,8 @@ def _tree(tree: "Tree") -> Block:
     ]
     head = ("merger", "noise level s", "patterns that come along", "1 − λmax(C)/s² before it")
     told = "" if tree.breaking is None else f"; the last point becomes unstable at s = {number(tree.breaking.sigma)}"
-    text = f"{tree.counts[0]} stable points at s = {number(tree.sigmas[0])}, {tree.counts[-1]} at {number(tree.sigmas[-1])}"
+    ends = [f"{tree.counts[k]} stable points at s = {number(tree.sigmas[k])}" for k in (0, -1)]
+    text = ", ".join(ends)
     return Block("Memories appear as noise falls", [image(figure, text + told + ".")], TREE,
                  [Table("The last mergers", head, last)], wide=True)  # fmt: skip
 

@@ -102,8 +102,10 @@ def landscape(
     for part in parts:
         if not work.interrupted:
             work.part(part)
-    return Landscape(name, title, work.size, work.time, work.law, work.states, errors=tuple(work.errors), seconds=work.seconds,
-                     **work.found)  # fmt: skip
+    return Landscape(
+        name, title, work.size, work.time, work.law, work.states, errors=tuple(work.errors), seconds=work.seconds,
+        **work.found,
+    )  # fmt: skip
 
 
 class _Work:
@@ -113,7 +115,7 @@ class _Work:
         self.system, self.budget_s, self.seed, self.tell = system, budget_s, seed, tell
         self.size = system.states.shape[1]
         self.dynamics, self.noisy = dynamics_of(system.flow), is_noisy(system)
-        self.span = {"t0": float(system.t0), "t1": float(system.t1)}
+        self.span: dict[str, Any] = {"t0": float(system.t0), "t1": float(system.t1)}
         self.time = (system.t1 if at is None else at) if self._timed() else None
         self.states, self.law = _drawn(np.asarray(system.states, float), states, seed)
         self.key = jr.key(seed) if self.noisy else None

@@ -76,12 +76,12 @@ def study(
         store: a file by which that resumes.
         tell: told ``(label, done, total)`` as parts begin.
     """
-    total, done, errors = len(names) + sweep, 0, []
+    total, errors = len(names) + sweep, []
     found: dict[str, Any] = {"landscapes": (), "recall": None, "tree": None, "times": {}, "capacities": {}}
     parts = [(name, _part(name, data, states, at, budget_s, seed)) for name in names]
     if sweep:
         parts.append(("capacity", lambda say: {"capacities": _capacities(seed, store, say)}))
-    for name, part in parts:
+    for done, (name, part) in enumerate(parts):
         try:
             more = part(lambda words, name=name, done=done: tell(f"{name}: {words}", done, total))
         except DynamemError as error:
@@ -89,8 +89,7 @@ def study(
         else:
             more["landscapes"] = (*found["landscapes"], *more.get("landscapes", ()))
             found |= more
-        done += 1
-        tell(name, done, total)
+        tell(name, done + 1, total)
         if any(one.interrupted for one in found["landscapes"]):
             break
     errors += [f"{one.name}: {text}" for one in found["landscapes"] for text in one.errors]
