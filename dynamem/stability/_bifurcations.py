@@ -1,4 +1,4 @@
-r"""Where branches of fixed points turn, meet or lose their stability: found between two points of a branch, and located.
+r"""Where branches of fixed points turn, meet or lose their stability: found within a step, and located.
 
 With ``u = (x, p)`` and ``F(u) = 0`` a branch is a curve of arclength ``s``. Along it these numbers change sign:
 
@@ -6,14 +6,14 @@ With ``u = (x, p)`` and ``F(u) = 0`` a branch is a curve of arclength ``s``. Alo
 |---|---|
 | ``dp/ds`` | fold: ``J = dF/dx`` is singular, ``[J, dF/dp]`` has full rank |
 | ``det [J, dF/dp; du/ds]`` | branch point: ``[J, dF/dp]`` is rank deficient |
-| the k-th growth rate in order of size | an eigenvalue crosses: real (the two above), a pair (Hopf), of a map -1 (flip) |
+| the k-th growth rate in order of size | an eigenvalue crosses: real (the above), a pair (Hopf), of a map -1 (flip) |
 
 A growth rate is the real part of an eigenvalue of ``J``, of a map ``|mu| - 1`` with ``mu`` one of ``f'``. The zero is
 found by Brent's method in ``s`` (SciPy), every trial corrected onto the curve. At a simple branch point the correction
-is singular, so it is found again as a regular zero of ``F + b w = 0, w.[J, dF/dp] = 0, |w| = 1`` in ``(u, w, b)`` (by SciPy's ``hybr``;
-W. Govaerts, Numerical Methods for Bifurcations of Dynamical Equilibria, 2000, chapter 8). Its branches are where the
-solution set meets a small sphere about it: by Newton's method from many points of the kernel's sphere, so that
-multiple kernels, which symmetric patterns have, are served too; then no completeness is claimed.
+is singular, so it is found again as a regular zero of ``F + b w = 0, w.[J, dF/dp] = 0, |w| = 1`` in ``(u, w, b)``
+(by SciPy's ``hybr``; W. Govaerts, Numerical Methods for Bifurcations of Dynamical Equilibria, 2000). Its branches are
+where the solution set meets a small sphere about it, by Newton's method from many points of the kernel's sphere. So
+kernels of several dimensions, which symmetric patterns have, are served too; of these no completeness is claimed.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float, PyTree, Scalar
-from scipy.optimize import brentq, root
+from scipy.optimize import brentq, least_squares, root
 
 from ..flows import Map
 from ..lyapunov import dynamics_of
@@ -133,6 +133,29 @@ def solved(zeros: Zeros, start: np.ndarray, normal: np.ndarray, centre: np.ndarr
     return _point(zeros, u, value, matrix, normal)
 
 
+def nearest(zeros: Zeros, guess: np.ndarray) -> Point | None:
+    """A zero at the parameter of a guess by least squares, which a singular Jacobian does not stop; None without."""
+
+    def at(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        value, matrix = map(np.asarray, _evaluated(zeros, jnp.asarray(np.append(x, guess[-1]))))
+        return value, matrix
+
+    if not np.all(np.isfinite(at(guess[:-1])[0])):
+        return None
+    tight: dict[str, Any] = {
+        "xtol": 1e-15,
+        "ftol": 1e-15,
+        "gtol": 1e-15,
+        "max_nfev": 50,
+        "jac": lambda x: at(x)[1][:, :-1],
+    }
+    try:
+        found = least_squares(lambda x: at(x)[0], guess[:-1], **tight)
+    except ValueError:  # not finite on the way
+        return None
+    return _point(zeros, np.append(found.x, guess[-1]), *at(found.x), np.append(np.zeros_like(found.x), 1.0))
+
+
 def _point(
     zeros: Zeros, u: np.ndarray, value: np.ndarray, matrix: np.ndarray, along: np.ndarray, *, loose: bool = False
 ) -> Point | None:
@@ -187,7 +210,8 @@ class Segment:
 
     def root(self, number: Callable[[Point], float]) -> tuple[float, Point]:
         """Where a number changes sign, to rounding."""
-        share = brentq(lambda at: number(self.at(at)), 0.0, 1.0, xtol=1e-14, rtol=1e-14, maxiter=200)
+        tight: dict[str, Any] = {"xtol": 1e-14, "rtol": 1e-14, "maxiter": 200}
+        share: Any = brentq(lambda at: number(self.at(at)), 0.0, 1.0, **tight)
         return share, self.at(share)
 
 
@@ -300,7 +324,7 @@ def refined(segment: Segment, event: Event, reach: float) -> tuple[np.ndarray, f
 
 
 def _between(segment: Segment, event: Event, reach: float) -> tuple[np.ndarray, float]:
-    """A kernel of several dimensions: where the mean of its eigenvalues is 0, by a quintic from points on both sides."""
+    """A kernel of several dimensions: where the mean of its eigenvalues is 0, by a quintic from both sides."""
     apart = np.asarray([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0])
     near = [segment.at(event.share + reach / segment.length * place) for place in apart]
     means = [np.mean(point.growth[np.argsort(np.abs(point.growth))[: event.nullity]]) for point in near]

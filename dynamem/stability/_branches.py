@@ -24,7 +24,7 @@ from .._errors import InputError
 from .._types import Given
 from .._validate import floats, require_finite
 from ..flows import Map
-from ._bifurcations import Event, Point, Segment, Zeros, arms, critical_vector, events, refined, solved
+from ._bifurcations import Event, Point, Segment, Zeros, arms, critical_vector, events, nearest, refined, solved
 from ._field import field_of
 
 
@@ -33,6 +33,7 @@ SMALLEST = 1e-7
 LARGEST = 4.0
 SPHERE = 0.05
 """Radius of the sphere about a branch point, in steps."""
+UNFINISHED = ("being followed", "being followed")
 SHARP, STRAIGHT = 0.94, 0.995
 """Cosines of the angle between neighbouring tangents: a step that turns more is halved, one that turns less grows."""
 
@@ -106,9 +107,9 @@ class Diagram:
 def branches(
     family: Callable,
     x0: Shaped[Given, "*K D"],
-    span: tuple[float, float],
+    span: tuple[float | int, float | int],
     *,
-    start: float | None = None,
+    start: float | int | None = None,
     step: float | None = None,
     switch: bool = True,
     max_points: int = 500,
@@ -211,7 +212,7 @@ class _Walk:
         """Correct a guess, follow its branch both ways, then all that leave it."""
         up = np.zeros_like(guess)
         up[-1] = 1.0
-        point = solved(self.zeros, guess, up, guess)
+        point = solved(self.zeros, guess, up, guess) or nearest(self.zeros, guess)
         if point is None:
             self.notes.append(f"no fixed point was reached from x0 at p = {guess[-1]:.6g}")
             return
@@ -224,7 +225,7 @@ class _Walk:
         if self._known(point):
             return
         number = len(self.made)
-        self.made.append(self._branch([point], ("being followed",) * 2))
+        self.made.append(self._branch([point], UNFINISHED))
         ahead, end = self._follow(point, number)
         back: list[Point] = []
         start = end
@@ -246,7 +247,7 @@ class _Walk:
                 place.used[k] = True
                 own = len(self.made)
                 place.meets.append(own)
-                self.made.append(self._branch([arm], ("being followed",) * 2))
+                self.made.append(self._branch([arm], UNFINISHED))
                 ahead, end = self._follow(arm, own)
                 foot = dataclasses.replace(place.event.point, u=place.u)
                 self.made[own] = self._branch([foot, arm, *ahead], (f"leaves bifurcation {number}", end))
@@ -352,7 +353,7 @@ class _Walk:
             pair = place.kind in ("hopf", "torus")
             frequency = (abs(np.angle(value)) if steps else abs(value.imag)) if pair else 0.0
             meets = tuple(sorted(set(place.meets)))
-            where, kernel = (float(place.u[-1]), place.u[:-1]), vector if pair else vector.real
+            where, kernel = (float(place.u[-1]), place.u[:-1]), vector if pair else np.real(vector)
             made.append(
                 Bifurcation(place.kind, *where, kernel, float(frequency), place.event.nullity, meets, place.residual)
             )
@@ -370,7 +371,7 @@ def _arm(place: _Place, direction: np.ndarray) -> int | None:
 
 
 def _kind(event: Event, u: np.ndarray, made: list[Point]) -> str:
-    """Of four arms in opposite pairs one pair leaves at constant ``p`` in a pitchfork, none in a transcritical point."""
+    """Of four arms in two pairs one pair leaves at constant ``p`` in a pitchfork, none in a transcritical point."""
     if event.nullity != 1 or len(made) != 4:
         return "branch"
     ways = np.stack([arm.u - u for arm in made])

@@ -34,6 +34,8 @@ from ._field import Field, field_of
 
 BATCH = 256
 MOST_BOXES = 2_000_000
+THINNEST = 2.0**-40
+"""Boxes thinner than this part of the region, in every direction, are not split further."""
 EPS = 2.0**-52
 TINY = 1e-290
 
@@ -211,7 +213,7 @@ def _turned(x: Bounds) -> Bounds:
 
 
 def _inverse(left: np.ndarray) -> Bounds:
-    """The inverse of a matrix: with ``|1 - R L| = e < 1`` in the row-sum norm each entry is within ``e |R| / (1-e)``."""
+    """The inverse of a matrix: with ``|1 - R L| = e < 1`` in the row-sum norm it is within ``e |R| / (1-e)`` of R."""
     eye, near = np.eye(len(left)), np.linalg.inv(left)
     low, high = _plus(_times((near, near), (-left, -left)), (eye, eye))
     gap = float(np.max(np.sum(np.maximum(np.abs(low), np.abs(high)), axis=1))) * (1 + len(left) * 4 * EPS)
@@ -227,7 +229,8 @@ class _Matrices:
 
     def __init__(self, field: Field, left: np.ndarray, rate: float) -> None:
         self.size, self.rate, self.steps = len(left), rate, field.is_map
-        program = slopes(translate(field.dynamics if field.is_map else field, (self.size,)))
+        moves: Any = field.dynamics if field.is_map else field
+        program = slopes(translate(moves, (self.size,)))
         with np.errstate(all="ignore"):
             self.run = prepared(program, INTERVAL)
         plain = np.array_equal(left, np.eye(self.size))
@@ -238,8 +241,8 @@ class _Matrices:
         """Bounds of shape (B, D, D), and where the Jacobian is defined all over the box."""
         (found,) = self.run([Interval(lo, hi.copy())])
         flat, shape = (len(lo), self.size**2), (len(lo), self.size, self.size)
-        fine = np.ones(len(lo), bool) if found.ok is None else np.broadcast_to(found.ok, flat).all(axis=1)
-        made = tuple(np.broadcast_to(end, flat).reshape(shape) for end in (found.lo, found.hi))
+        fine: Any = np.ones(len(lo), bool) if found.ok is None else np.broadcast_to(found.ok, flat).all(axis=1)
+        made: Any = [np.broadcast_to(end, flat).reshape(shape) for end in (found.lo, found.hi)]
         if self.metric is not None:
             made = _times(_times(self.metric[0], made), self.metric[1])
         if self.steps:
@@ -258,7 +261,7 @@ def _settled(made: Bounds) -> tuple[np.ndarray, np.ndarray]:
     middle = np.where(np.isfinite(middle), middle, 0.0)
     _, vectors = np.linalg.eigh(0.5 * (middle + middle.swapaxes(1, 2)))
     exact = (vectors, vectors)
-    low, high = _times(_times(_turned(exact), made), exact)
+    low, high = _times(_times(_turned(exact), (made[0], made[1])), exact)
     eye = np.eye(middle.shape[1])[None]
     size = np.maximum(np.abs(low), np.abs(high))
     discs = np.sum(size * (1 - eye), axis=2) * (1 + 4 * EPS * middle.shape[1]) + np.einsum("bii->bi", high)
@@ -272,7 +275,8 @@ def _settled(made: Bounds) -> tuple[np.ndarray, np.ndarray]:
 def _form(made: Bounds, v: np.ndarray) -> np.ndarray:
     """Lower bounds of ``v.(S + c) v / v.v`` for ``v`` of shape (B, D)."""
     column = v[:, :, None]
-    low, _ = _times(_times((column.swapaxes(1, 2),) * 2, made), (column, column))
+    exact = (column, column)
+    low, _ = _times(_times(_turned(exact), made), exact)
     value = 0.5 * low[:, 0, 0] / np.sum(v * v, axis=1)
     return value - 1e-12 * np.abs(value)
 
@@ -339,28 +343,31 @@ class _Found:
 
 def _search(matrices: _Matrices, region: np.ndarray, stop: float) -> _Found:
     """Halve boxes until all are settled, one has a witness in its middle, or the time is over."""
-    found, volume = _Found(), np.where(region[:, 1] > region[:, 0], region[:, 1] - region[:, 0], 1.0)
-    lo, hi = region[None, :, 0], region[None, :, 1]
-    while len(lo) and found.boxes < MOST_BOXES:
-        now, later = slice(0, BATCH), slice(BATCH, None)
-        low, high = lo[now], hi[now]
+    found, flat = _Found(), region[:, 1] == region[:, 0]
+    sides = np.where(flat, 1.0, region[:, 1] - region[:, 0])
+    lo, hi, thin = region[None, :, 0], region[None, :, 1], 0.0
+
+    def share(lo: np.ndarray, hi: np.ndarray) -> float:
+        return float(np.sum(np.prod(np.where(flat, 1.0, (hi - lo) / sides), axis=1)))
+
+    while len(lo) and found.boxes < MOST_BOXES and not (found.boxes and time.monotonic() > stop):
+        low, high, rest = lo[:BATCH], hi[:BATCH], (lo[BATCH:], hi[BATCH:])
         made, fine = matrices(low, high)
         settled, _ = _settled(made)
-        settled &= fine
         found.boxes += len(low)
-        middle = 0.5 * low[~settled] + 0.5 * high[~settled]
+        low, high = (end[~(settled & fine)] for end in (low, high))
+        middle = np.clip(0.5 * low + 0.5 * high, low, high)
         if len(middle) and _witnessed(found, matrices, middle):
             return found
-        low, high, middle = low[~settled], high[~settled], np.clip(middle, low[~settled], high[~settled])
-        widest = np.argmax((high - low) / volume, axis=1)
-        rows = np.arange(len(low))
-        left, right = high.copy(), low.copy()
+        wide = np.max((high - low) / sides, axis=1) > THINNEST
+        thin += share(low[~wide], high[~wide]) + TINY * np.sum(~wide)
+        low, high, middle = low[wide], high[wide], middle[wide]
+        left, right, rows = high.copy(), low.copy(), np.arange(len(low))
+        widest = np.argmax((high - low) / sides, axis=1)
         left[rows, widest] = right[rows, widest] = middle[rows, widest]
-        lo, hi = np.concatenate([lo[later], low, right]), np.concatenate([hi[later], left, high])
-        if time.monotonic() > stop:
-            break
-    found.open_share = float(np.sum(np.prod(np.where(hi > lo, hi - lo, 1.0) / volume, axis=1)))
-    found.status = "undecided" if len(lo) else "certified"
+        lo, hi = np.concatenate([rest[0], low, right]), np.concatenate([rest[1], left, high])
+    found.open_share = share(lo, hi) + thin
+    found.status = "certified" if not len(lo) and thin == 0 else "undecided"
     return found
 
 

@@ -10,6 +10,7 @@ along the solution and not from the tangents, and both must agree: a wrong varia
 """
 
 import dataclasses
+import itertools
 from typing import Any
 
 import diffrax as dfx
@@ -98,7 +99,7 @@ class _Tangent(eqx.Module):
     dynamics: AbstractFlow
     whole: bool = eqx.field(static=True)
 
-    def __call__(self, t: Scalar, y: tuple[Array, Array, Array], args: PyTree) -> tuple[Array, Array, Array]:
+    def __call__(self, t: Any, y: tuple[Array, Array, Array], args: PyTree) -> tuple[Array, Array, Array]:
         x, tangents, volume = y
         drift, moved = variational(self.dynamics, t, x, tangents, args)
         return drift, moved, _divergence(self.dynamics, t, x, args) if self.whole else jnp.zeros_like(volume)
@@ -160,10 +161,10 @@ def lyapunov_exponents(
     flow: Any,
     x0: Shaped[Given, "*B D"],
     *,
-    t1: float,
-    t0: float = 0.0,
+    t1: float | int,
+    t0: float | int = 0.0,
     count: int | None = None,
-    transient: float = 0.0,
+    transient: float | int = 0.0,
     segments: int = 1000,
     solver: dfx.AbstractSolver | None = None,
     controller: dfx.AbstractStepSizeController | None = None,
@@ -221,7 +222,9 @@ def _states(x0: Any) -> Array:
     return jnp.atleast_2d(given).astype(jnp.result_type(float))
 
 
-def _times(dynamics: Any, t0: float, t1: float, transient: float, segments: int) -> tuple[Array, Array]:
+def _times(
+    dynamics: Any, t0: float | int, t1: float | int, transient: float | int, segments: int
+) -> tuple[Array, Array]:
     """Ends of the segments of the transient, and of what is measured."""
     if not (np.isfinite([t0, t1, transient]).all() and transient >= 0 and t1 - t0 > transient):
         msg = f"t0={t0!r}, t1={t1!r}, transient={transient!r}: need finite times with 0 <= transient < t1 - t0"
@@ -256,7 +259,7 @@ def _summary(
     ts: np.ndarray, logs: np.ndarray, volumes: np.ndarray, xs: np.ndarray, states: np.ndarray, *, whole: bool
 ) -> Exponents:
     """Means, their errors and the check, over the segments in which everything is a number."""
-    finite = np.isfinite(xs).all(axis=(1, 2)) & ~np.isnan(logs).any(axis=(1, 2)) & (logs < np.inf).all(axis=(1, 2))
+    finite: Any = np.isfinite(xs).all(axis=(1, 2)) & ~np.isnan(logs).any(axis=(1, 2)) & (logs < np.inf).all(axis=(1, 2))
     kept = len(finite) if finite.all() else int(np.argmin(finite))
     reason = "" if kept == len(finite) else f"a trajectory did not stay finite beyond t = {ts[kept]:.6g}"
     if not kept:
@@ -275,7 +278,7 @@ def _errors(logs: np.ndarray, spans: np.ndarray) -> np.ndarray:
     """Standard errors of the mean from means over blocks, whose number is at most 20 a trajectory."""
     count = min(BLOCKS, len(spans))
     edges = np.linspace(0, len(spans), count + 1).astype(int)
-    means = [logs[a:b].sum(axis=0) / spans[a:b].sum() for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    means = [logs[a:b].sum(axis=0) / spans[a:b].sum() for a, b in itertools.pairwise(edges)]
     blocks = np.concatenate(means)  # (blocks B, k)
     if len(blocks) < 2:
         return np.full(logs.shape[2], np.inf)
@@ -286,8 +289,8 @@ def finite_time_contraction(
     flow: Any,
     states: Shaped[Given, "*B D"],
     *,
-    t1: float,
-    t0: float = 0.0,
+    t1: float | int,
+    t0: float | int = 0.0,
     solver: dfx.AbstractSolver | None = None,
     controller: dfx.AbstractStepSizeController | None = None,
     dt0: float | None = None,
@@ -314,7 +317,7 @@ def finite_time_contraction(
     _, ts = _times(dynamics, t0, t1, 0.0, 1)
     plan = _plan(dynamics, solver, controller, dt0, args, False, max_steps)
     ends, sizes = map(np.asarray, _stretched(plan, given, ts))
-    finite = np.isfinite(ends).all(axis=1) & np.isfinite(sizes).all(axis=1)
+    finite: Any = np.isfinite(ends).all(axis=1) & np.isfinite(sizes).all(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         rates = np.where(finite[:, None], np.log(sizes) / float(ts[-1] - ts[0]), np.nan)
     return Stretching(rates, ends, finite, finite & (np.nan_to_num(rates, nan=np.inf) < 0).all(axis=1))

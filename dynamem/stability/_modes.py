@@ -3,10 +3,10 @@ r"""Stable fixed points of the frozen canonical flow, for many starts at once, e
     y <- m(y, s),    V(m(y, s)) <= V(y),    V = -s^2 log Z,    hess V = I - C/s^2
 
 is mean shift: it descends, and slowly where the slack ``1 - lambda_max(C)/s^2`` is small. What has not settled is
-finished by Newton's method in a trust region of a quarter of the noise, the equations solved by conjugate gradients
-that stop at negative curvature (T. Steihaug, SIAM J. Numer. Anal. 20 (1983) 626); a step that does not lower V is
-replaced by one of mean shift. So no saddle is taken for a mode, nothing of size (D, D) is made, and no mode further
-away is jumped to. Starts are moved by a millionth of the noise: a point of symmetry that is no mode does not hold them.
+finished by Newton's method in a trust region of half the noise, the equations solved by conjugate gradients
+that stop at negative curvature (T. Steihaug, SIAM Journal on Numerical Analysis 20 (1983) 626); a step that does not
+lower V is shortened, at last replaced by one of mean shift. So no saddle is taken for a mode, and nothing of size
+(D, D) is made. Starts are moved by a millionth of the noise: a point of symmetry that is no mode does not hold them.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,13 @@ SHIFTS, ROUNDS = 12, 60
 """Mean-shift steps at the start, and the most rounds in all."""
 CG_STEPS, CG_RTOL = 24, 0.02
 """Conjugate gradients for one Newton step."""
-TRUST, NUDGE = 0.25, 1e-6
+TRUST, NUDGE = 0.5, 1e-6
 """Longest Newton step, and the length by which starts are moved, in units of the noise."""
+SHARES = (1.0, 0.25, 0.0625, 0.015625)
+"""Parts of a step that are tried in turn, until V falls by enough."""
 SETTLED = 1e-9
 """A step of `followed` that is shorter than this part of the noise is its last."""
-TILES, NEWTON_TILES = (512, 64), (32,)
+TILES, NEWTON_TILES = (512, 64), (32, 4)
 """Points at a time, and for a last few: each shape is a compilation, and a batch of Newton steps lasts as long as its
 slowest."""
 
@@ -88,9 +90,12 @@ def _newton(
 
     def one(y: Array, sigma: Scalar) -> tuple[Array, Array]:
         mean, push = jax.linearize(lambda z: law.denoise(z, sigma), y)
-        trial = y + _trust(push, mean - y, TRUST * sigma)
-        before, after = law.moments(y, sigma).log_z, law.moments(trial, sigma).log_z
-        new = jnp.where(after >= before - 1e-13 * (1 + jnp.abs(before)), trial, mean)
+        step = _trust(push, mean - y, TRUST * sigma)
+        trials = y[None] + jnp.asarray(SHARES, y.dtype)[:, None] * step[None]
+        before, after = law.moments(y, sigma).log_z, jax.vmap(lambda z: law.moments(z, sigma).log_z)(trials)
+        wanted = 1e-4 * jnp.asarray(SHARES, y.dtype) * ((mean - y) @ step) / sigma**2 - 1e-13 * (1 + jnp.abs(before))
+        good = after - before >= wanted
+        new = jnp.where(jnp.any(good), trials[jnp.argmax(good)], mean)
         return new, jnp.linalg.norm(new - y) / sigma
 
     return jax.vmap(one)(ys, sigmas)
@@ -148,14 +153,14 @@ def settle(
 
 def slacks(law: Any, ys: Float[np.ndarray, "B D"], sigmas: Float[np.ndarray, " B"]) -> np.ndarray:
     """``1 - lambda_max(C)/s^2`` at each point, shape (B,)."""
-    return 1 - np.linalg.eigvalsh(tiled(_linearised, law, ys, sigmas, NEWTON_TILES)[1])[:, -1]
+    return 1 - np.linalg.eigvalsh(tiled(_linearised, law, ys, sigmas, NEWTON_TILES[-1:])[1])[:, -1]
 
 
 def followed(law: Any, y: Float[np.ndarray, " D"], sigma: float) -> tuple[np.ndarray, float, np.ndarray] | None:
     """The fixed point near ``y``, stable or not, its slack and critical direction; None where Newton leaves it."""
     start = y
     for _ in range(50):
-        mean, reduced = (np.asarray(part[0]) for part in _linearised(law, jnp.asarray(y[None]), jnp.asarray([sigma])))
+        mean, reduced = (part[0] for part in tiled(_linearised, law, y[None], np.asarray([sigma]), NEWTON_TILES[-1:]))
         sizes, vectors = np.linalg.eigh(reduced)
         with np.errstate(divide="ignore", invalid="ignore"):
             step = vectors @ ((vectors.T @ (mean - y)) / (1 - sizes))

@@ -14,6 +14,7 @@ eigenvalue of the posterior covariance ``C`` at the mode is ``s^2`` (symmetry br
 """
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.optimize import brentq
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from .._errors import InputError
@@ -113,7 +115,7 @@ class Tree:
 
     sigmas: Float[np.ndarray, " L"]
     names: Int[np.ndarray, "L N"]
-    points: tuple[Float[np.ndarray, "K D"], ...]
+    points: tuple[Float[np.ndarray, "_ D"], ...]
     mergers: tuple[Merger, ...]
     breaking: Breaking | None
     unsettled: Int[np.ndarray, " L"]
@@ -143,8 +145,8 @@ class Tree:
 def memory_tree(
     path: DiffusionPath | AbstractLaw,
     *,
-    lam0: float | None = None,
-    lam1: float | None = None,
+    lam0: float | int | None = None,
+    lam1: float | int | None = None,
     levels: int = 40,
     starts: Shaped[Given, "N D"] | None = None,
     refine: int = 50,
@@ -208,7 +210,7 @@ def _starts(law: Any, starts: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ladder(
-    points: np.ndarray, spread: float, lam0: float | None, lam1: float | None, levels: int
+    points: np.ndarray, spread: float, lam0: float | int | None, lam1: float | int | None, levels: int
 ) -> tuple[np.ndarray, bool]:
     """The levels, and whether more may be added."""
     low = FIRST * _nearest(points) if lam1 is None else float(np.exp(-lam1))
@@ -230,6 +232,13 @@ def _squares(points: np.ndarray) -> np.ndarray:
     found = np.maximum(norms[:, None] + norms[None] - 2 * centred @ centred.T, 0)
     np.fill_diagonal(found, np.inf)
     return found
+
+
+def _groups(points: np.ndarray, reach: float) -> tuple[int, np.ndarray]:
+    """How many points there are if those within reach are one, and which is which."""
+    pairs = np.nonzero(_squares(points) <= reach**2)
+    graph = coo_array((np.ones(len(pairs[0]), bool), pairs), shape=(len(points),) * 2)
+    return connected_components(graph, directed=False)
 
 
 def _nearest(points: np.ndarray) -> float:
@@ -261,7 +270,7 @@ class _Climb:
             few = bool(self.points) and len(self.last) <= most + 1
             at = np.full(len(self.last), targets[-1])
             found, left = settle(self.law, self.last, at, SETTLED, careful=few)
-            count, groups = connected_components(_squares(found) <= (MERGED * targets[-1]) ** 2, directed=False)
+            count, groups = _groups(found, MERGED * targets[-1])
             if few and count < len(self.last) and targets[-1] > (1 + precision) * self.sigmas[-1]:
                 targets.append(float(np.sqrt(targets[-1] * self.sigmas[-1])))
             else:
@@ -275,7 +284,7 @@ class _Climb:
         first[1:] = groups[order][1:] != groups[order][:-1]
         starts = [*np.flatnonzero(first), len(order)]
         target = np.arange(len(self.name))
-        for a, b in zip(starts[:-1], starts[1:], strict=True):
+        for a, b in itertools.pairwise(starts):
             members = [int(name) for name in self.leaders[order[a:b]]]
             target[members] = members[0]
             if self.points:  # at the first level starts are joined, not points of a level
@@ -337,4 +346,5 @@ class _Climb:
             return float(slacks(self.law, mean[None], np.exp([log_sigma]))[0])
 
         ends = np.log(levels[[below[-1], below[-1] + 1]])
-        return float(np.exp(brentq(number, *ends, xtol=1e-13)))
+        root: Any = brentq(number, *ends, xtol=1e-13)
+        return float(np.exp(root))
