@@ -242,7 +242,7 @@ class _Matrices:
         (found,) = self.run([Interval(lo, hi.copy())])
         flat, shape = (len(lo), self.size**2), (len(lo), self.size, self.size)
         fine: Any = np.ones(len(lo), bool) if found.ok is None else np.broadcast_to(found.ok, flat).all(axis=1)
-        made: Any = [np.broadcast_to(end, flat).reshape(shape) for end in (found.lo, found.hi)]
+        made: Any = tuple(np.broadcast_to(end, flat).reshape(shape) for end in (found.lo, found.hi))
         if self.metric is not None:
             made = _times(_times(self.metric[0], made), self.metric[1])
         if self.steps:
