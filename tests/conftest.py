@@ -1,6 +1,7 @@
 """How the tests run: 64 bit, no silent broadcasting or promotion, compiled programs kept between runs.
 
-Nothing here may import dynamem: the runtime checks of `make test` (`--jaxtyping-packages`) only see what is imported after it.
+Nothing here may import dynamem: the runtime checks of `make test` (`--jaxtyping-packages`) only see what is imported
+after it.
 """
 
 import gc

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
@@ -59,10 +60,8 @@ def _points(one: Any) -> list[Any]:
     if not points:
         return []
     grid = _grid("kind", "index", "slowest", "basin", "95 %", "reactivity", "shock", "made of", left=1)
-    stable = [k for k, point in enumerate(points) if point.stable]
-    for k, point in enumerate(points[:LISTED]):
-        place = stable.index(k) if k in stable else None
-        _row(grid, point.kind, str(point.index), _number(float(point.eigenvalues.real.max())), *_basin(one, place),
+    for point, place in one.ordered[:LISTED]:
+        _row(grid, point.kind, str(point.index), _number(float(np.real(point.eigenvalues).max())), *_basin(one, place),
              *_local(one, place), made_of(point))  # fmt: skip
     parts: list[Any] = [grid]
     if len(points) > LISTED:
@@ -84,8 +83,8 @@ def _basin(one: Any, place: int | None) -> tuple[str, str]:
 def _local(one: Any, place: int | None) -> tuple[str, str]:
     if place is None:
         return "", ""
-    react = _number(one.measures[place].reactivity) if place < len(one.measures) else ""
-    shock = _number(one.shocks[place].size) if place < len(one.shocks) else ""
+    react = _number(one.measures[place].reactivity) if place in one.measures else ""
+    shock = _number(one.shocks[place].size) if place in one.shocks else ""
     return react, shock
 
 
@@ -101,7 +100,7 @@ def made_of(point: Any) -> str:
 
 def _number(value: float) -> str:
     if math.isnan(value):
-        return "undefined"
+        return "none"
     return f"{value:.3g}"
 
 
@@ -112,7 +111,7 @@ def _tree(tree: Any, data: str) -> list[Any]:
         _row(grid, _number(float(tree.sigmas[level])), str(counts[level]), f"{tree.shares(level).max():.1%}")
     parts: list[Any] = [Text(f"The tree of fixed points, {data}", style="bold"), grid]
     if tree.breaking is not None:
-        parts.append(Text(f"The one mode of high noise becomes unstable at s = {tree.breaking.sigma:.6g}."))
+        parts.append(Text(tree.breaking.words))
     return parts
 
 

@@ -27,7 +27,8 @@ PLANE = "Every fixed point that was found. Filled: stable. Hollow: not. Grey: th
 TREE = (
     "Left: how many stable fixed points the flow of the patterns has if its noise is held, against that noise. Right: "
     "the points that merge last, along the direction in which the patterns vary most; each line ends where its point "
-    "joins another. Dashed: where the one point of high noise becomes unstable."
+    "joins another. Dashed: where the one point of high noise becomes unstable, or the mean of the patterns would if it "
+    "were a fixed point. "
 )
 TIMES = "Noise levels named by each criterion, with 95 % intervals where states were drawn. They are not comparable."
 LOADS = "Share of random patterns recalled, against load, for each number of units. Dashed: one half."
@@ -63,7 +64,7 @@ def _landscape(one: "Landscape", shape: tuple[int, int] | None) -> list[Block]:
     if one.points is None or not one.points.points:
         reason = "No fixed point could be looked for." if one.points is None else one.points.reason
         return [Block(heading, [], reason, [_facts(one)])]
-    order = _order(one)
+    order = one.ordered
     images, captions = [], []
     if one.basins is not None:
         images.append(_bars(one, order[:SHOWN]))
@@ -76,17 +77,6 @@ def _landscape(one: "Landscape", shape: tuple[int, int] | None) -> list[Block]:
         captions.append("Below, the same points as images, each with its kind.")
     caption = " ".join(captions) or "Its fixed points are in the table."
     return [Block(heading, images, caption, [_points(one, order), _facts(one)], wide=True)]
-
-
-def _order(one: "Landscape") -> "list[tuple[FixedPoint, int | None]]":
-    """Stable points by falling share with their place, then the others."""
-    assert one.points is not None
-    stable = list(enumerate(one.points.stable))
-    if one.basins is not None:
-        shares = one.basins.shares
-        stable.sort(key=lambda pair: -shares[pair[0]].share)
-    found: list[tuple[FixedPoint, int | None]] = [(point, place) for place, point in stable]
-    return found + [(point, None) for point in one.points.points if not point.stable]
 
 
 def _bars(one: "Landscape", order: "list[tuple[FixedPoint, int | None]]") -> Image:
@@ -151,8 +141,8 @@ def _cells(one: "Landscape", point: "FixedPoint", place: int | None) -> tuple[st
         found = one.basins.shares[place]
         part = (share(found.share), f"{found.low:.1%} to {found.high:.1%}")
         wait = number(float(one.basins.quantiles((0.5,))[place, 0]))
-    react = number(one.measures[place].reactivity) if place < len(one.measures) else ""
-    shock = number(one.shocks[place].size) if place < len(one.shocks) else ""
+    react = number(one.measures[place].reactivity) if place in one.measures else ""
+    shock = number(one.shocks[place].size) if place in one.shocks else ""
     return (*plain, *part, wait, react, shock, told)
 
 
@@ -203,17 +193,18 @@ def _tree(tree: "Tree") -> Block:
     left.set(xscale="log", yscale="log", xlabel="noise level s", ylabel="stable fixed points")
     _branches(right, tree)
     if tree.breaking is not None:
+        at = tree.breaking.sigma if np.isfinite(tree.breaking.sigma) else tree.breaking.at_mean
         for axes in (left, right):
-            axes.axvline(tree.breaking.sigma, color=RISE, linestyle=(0, (3, 2)), linewidth=1)
+            axes.axvline(at, color=RISE, linestyle=(0, (3, 2)), linewidth=1)
     last = [
         (f"{one.child} into {one.parent}", number(one.sigma, 6), share(one.share), number(one.slack, 2))
         for one in reversed(tree.mergers[-20:])
     ]
     head = ("merger", "noise level s", "patterns that come along", "1 − λmax(C)/s² before it")
-    told = "" if tree.breaking is None else f"; the last point becomes unstable at s = {number(tree.breaking.sigma)}"
+    told = "" if tree.breaking is None else f". {tree.breaking.words}"
     ends = [f"{tree.counts[k]} stable points at s = {number(tree.sigmas[k])}" for k in (0, -1)]
     text = ", ".join(ends)
-    return Block("Memories appear as noise falls", [image(figure, text + told + ".")], TREE,
+    return Block("Memories appear as noise falls", [image(figure, text + told)], TREE + told,
                  [Table("The last mergers", head, last)], wide=True)  # fmt: skip
 
 

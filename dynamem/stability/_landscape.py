@@ -22,7 +22,7 @@ from ..rigour import reads_time
 from ._basins import Basins, basins
 from ._enclose import Enclosures, enclose_fixed_points
 from ._exponents import Exponents, lyapunov_exponents
-from ._fixed_points import FixedPoints, fixed_points
+from ._fixed_points import FixedPoint, FixedPoints, fixed_points
 from ._measures import Measures, measures
 from ._shocks import Shock, minimal_shock
 
@@ -35,8 +35,11 @@ SAME, MIDPOINTS = 1e-3, 16
 """Ends nearer than this part of their spread are one start; so many midpoints of ends are starts too."""
 NEWTON = optx.Newton(rtol=1e-9, atol=1e-11)
 """From ends of runs it takes a few steps."""
-MEASURED, SHOCKED, EXPONENTS, TRAJECTORIES = 8, 2, 3, 4
-"""Points with local measures, points with a smallest shock, exponents, and trajectories that they are averaged over."""
+MEASURED, EXPONENTS, TRAJECTORIES = 8, 3, 4
+"""Points with local measures, exponents, and trajectories that they are averaged over."""
+SHOCKED = 2
+SHOCK: dict[str, Any] = {"directions": 8, "rounds": 5}
+"""Points with a smallest shock, and how much is spent on each."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Landscape:
         points: fixed points from these states and the memories.
         enclosures: all fixed points in a box, of systems of at most three coordinates.
         basins: which share of the states ends at which stable point, in the order of ``points.stable``.
-        measures: local measures at the first stable points.
-        shocks: smallest shocks found at the first stable points.
+        measures: local measures at stable points with large shares, by their place in ``points.stable``.
+        shocks: smallest shocks found there, likewise.
         exponents: along runs of the first states.
         errors: what could not be computed, a sentence each.
         seconds: wall time of each part.
@@ -69,11 +72,23 @@ class Landscape:
     points: FixedPoints | None = None
     enclosures: Enclosures | None = None
     basins: Basins | None = None
-    measures: tuple[Measures, ...] = ()
-    shocks: tuple[Shock, ...] = ()
+    measures: dict[int, Measures] = dataclasses.field(default_factory=dict)
+    shocks: dict[int, Shock] = dataclasses.field(default_factory=dict)
     exponents: Exponents | None = None
     errors: tuple[str, ...] = ()
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def ordered(self) -> list[tuple[FixedPoint, int | None]]:
+        """Stable points by falling share, each with its place in ``points.stable``, then the others with None."""
+        if self.points is None:
+            return []
+        stable = list(enumerate(self.points.stable))
+        if self.basins is not None:
+            shares = self.basins.shares
+            stable.sort(key=lambda pair: -shares[pair[0]].share)
+        found: list[tuple[FixedPoint, int | None]] = [(point, place) for place, point in stable]
+        return found + [(point, None) for point in self.points.points if not point.stable]
 
     @property
     def interrupted(self) -> bool:
@@ -179,20 +194,29 @@ class _Work:
             return None
         return basins(self.dynamics, self.states, np.stack([one.x for one in stable]), key=self.key, **self.span)
 
-    def measures(self) -> tuple[Measures, ...]:
-        """At the first stable points."""
-        return tuple(measures(self.dynamics, one.x, self.time) for one in self._stable()[:MEASURED])
+    def _first(self, count: int) -> list[int]:
+        """Places of stable points, those with the largest shares."""
+        places = range(len(self._stable()))
+        shares = self.found["basins"].shares if "basins" in self.found else None
+        return sorted(places, key=lambda k: 0.0 if shares is None else -shares[k].share)[:count]
 
-    def shocks(self) -> tuple[Shock, ...] | None:
-        """At the first stable points, toward the others."""
+    def measures(self) -> dict[int, Measures]:
+        """At stable points with large shares."""
+        stable = self._stable()
+        return {k: measures(self.dynamics, stable[k].x, self.time) for k in self._first(MEASURED)}
+
+    def shocks(self) -> dict[int, Shock] | None:
+        """At stable points with large shares, toward the others."""
         stable = self._stable()
         if len(stable) < 2 or self.time is not None or self.noisy:
             return None
         xs = np.stack([one.x for one in stable])
-        return tuple(
-            minimal_shock(self.dynamics, xs[k], _nearest(np.delete(xs, k, axis=0), xs[k]), seed=self.seed, **self.span)
-            for k in range(min(SHOCKED, len(stable)))
-        )
+        return {
+            k: minimal_shock(
+                self.dynamics, xs[k], _nearest(np.delete(xs, k, axis=0), xs[k]), seed=self.seed, **self.span, **SHOCK
+            )
+            for k in self._first(SHOCKED)
+        }
 
     def exponents(self) -> Exponents | None:
         """Along runs of the first states, over the span of the system."""
@@ -248,6 +272,6 @@ def _between(points: np.ndarray, seed: int) -> np.ndarray:
     return np.stack([points[list(pair)].mean(axis=0) for pair in pairs])
 
 
-def _nearest(others: np.ndarray, x: np.ndarray, count: int = 16) -> np.ndarray:
+def _nearest(others: np.ndarray, x: np.ndarray, count: int = 4) -> np.ndarray:
     """The nearest of the others."""
     return others[np.argsort(np.sum((others - x) ** 2, axis=1))[:count]]

@@ -96,6 +96,16 @@ class Breaking:
     at_mean: float
     estimate: float
 
+    @property
+    def words(self) -> str:
+        """What became of the mode of high noise, in a sentence."""
+        if np.isfinite(self.sigma):
+            return f"The one point of high noise becomes unstable at s = {self.sigma:.6g}."
+        return (
+            f"The one point of high noise stays stable (an imperfect bifurcation: 1 - lambda_max(C)/s^2 is least, "
+            f"{self.slack:.2g}, at s = {self.softest:.4g}); the others appear beside it, in folds."
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Tree:
