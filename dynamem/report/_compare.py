@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from ._blocks import Block, Section, Table
-from ._svg import FALL, QUIET, RISE, Image, image
+from ._svg import FALL, QUIET, RISE, Image, image, logarithmic, power
 from ._words import clipped, counted, energy_name, number
 
 
@@ -102,8 +102,8 @@ def _work(problem: str, rows: "list[Row]") -> Image:
             look: Any = {"markerfacecolor": "white", "color": RISE} if rose(row) else {"color": FALL}
             axes.plot(row.evaluations or 0, row.error or 0, marker="o", markersize=4, zorder=2, linestyle="", **look)
         ends.append((method, xs[-1], ys[-1]))
-    _logarithmic(axes.xaxis)
-    _logarithmic(axes.yaxis, 9)
+    logarithmic(axes.xaxis)
+    logarithmic(axes.yaxis, 9)
     _named(axes, ends)
     energy = next(iter(rows[0].energies), None)
     told = "no energy" if energy is None else energy_name(energy)
@@ -146,24 +146,6 @@ def _named(axes: Axes, ends: list[tuple[str, Any, Any]], length: int = 26) -> No
             va="center", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": QUIET, "linewidth": 0.4, "alpha": 0.6, "shrinkA": 1, "shrinkB": 3},
         )  # fmt: skip
-
-
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def _power(value: float, place: Any = None) -> str:
-    """A power of ten for an axis; mathematical text is off."""
-    del place
-    exponent = round(float(np.log10(value)))
-    known = {0: "1", 1: "10", 2: "100"}
-    return known.get(exponent) or "10" + str(exponent).translate(RAISED)
-
-
-def _logarithmic(axis: Any, count: int = 7) -> None:
-    """Powers of ten, and no small ticks between that carry names."""
-    axis.set_major_locator(LogLocator(numticks=count))
-    axis.set_major_formatter(FuncFormatter(_power))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _rows(problem: str, rows: "Iterable[Row]") -> Table:
@@ -219,7 +201,7 @@ def _course(problem: str, energy: str, found: Sequence[Any]) -> Image:
     axes.set(xlabel="calls of the vector field")
     if logarithmic:
         axes.set_yscale("log")
-        _logarithmic(axes.yaxis)
+        logarithmic(axes.yaxis)
     _named(axes, ends, 17)
     told = energy_name(energy) + (", above its least value" if shift else "")
     figure.text(0.01, 0.985, clipped(problem, 44), va="top", fontweight="bold")
@@ -258,12 +240,12 @@ def _map(one: "RiseMap") -> Image:
     mesh = axes.pcolormesh(one.ratios, one.noises, shown, cmap="Oranges", norm=LogNorm(1e-3, 1e3), shading="nearest",
                            rasterized=False)  # fmt: skip
     axes.set(yscale="log", xlabel="ratio ρ = s⁺/s of a step", ylabel="noise level s", xlim=(0, 1))
-    _logarithmic(axes.yaxis)
+    logarithmic(axes.yaxis)
     if one.bound is not None:
         axes.axvline(one.bound, color=FALL, linestyle=(0, (3, 2)), linewidth=1)
         axes.text(one.bound + 0.015, 0.97, f"ρ = {one.bound:.4g}", color=FALL, fontsize=7.5, va="top",
                   transform=axes.get_xaxis_transform())  # fmt: skip
-    figure.colorbar(mesh, cax=bar, extend="both", ticks=LogLocator(numticks=4), format=FuncFormatter(_power))
+    figure.colorbar(mesh, cax=bar, extend="both", ticks=LogLocator(numticks=4), format=FuncFormatter(power))
     bar.tick_params(labelsize=7)
     bar.minorticks_off()
     figure.text(0.01, 0.985, one.name, va="top", fontweight="bold")
@@ -331,7 +313,7 @@ def _exhibit(one: "Counterexample", course: "Course") -> Image:
     for k in np.flatnonzero(rises > 0):
         axes.plot(steps[k : k + 2], course.values[k : k + 2], color=RISE, linewidth=2.5)
     axes.set(yscale="log", xlabel="step", ylabel="V", xticks=steps)
-    _logarithmic(axes.yaxis, 5)
+    logarithmic(axes.yaxis, 5)
     figure.text(0.01, 0.985, one.name, va="top", fontweight="bold")
     told = f"ρ = {one.ratio:g}, s = {one.noise:g}, y = {one.start:g}, weight {one.weight:g}"
     figure.text(0.01, 0.89, told, va="top", color=QUIET, fontsize=8)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ._blocks import Block, Section, Table
 from ._images import SIDE, draw, finish
 from ._recall import COLOURS, MARKERS
-from ._svg import FALL, QUIET, RISE, Image, image
+from ._svg import FALL, QUIET, RISE, Image, few_decades, image, logarithmic
 from ._words import clipped, counted, number, share
 
 
@@ -27,8 +27,8 @@ PLANE = "Every fixed point that was found. Filled: stable. Hollow: not. Grey: th
 TREE = (
     "Left: how many stable fixed points the flow of the patterns has if its noise is held, against that noise. Right: "
     "the points that merge last, along the direction in which the patterns vary most; each line ends where its point "
-    "joins another. Dashed: where the one point of high noise becomes unstable, or the mean of the patterns would if it "
-    "were a fixed point. "
+    "joins another. Dashed: where the one point of high noise becomes unstable, or the mean of the patterns would if "
+    "it were a fixed point. "
 )
 TIMES = "Noise levels named by each criterion, with 95 % intervals where states were drawn. They are not comparable."
 LOADS = "Share of random patterns recalled, against load, for each number of units. Dashed: one half."
@@ -191,6 +191,8 @@ def _tree(tree: "Tree") -> Block:
     left, right = figure.add_axes((0.08, 0.15, 0.36, 0.8)), figure.add_axes((0.53, 0.15, 0.45, 0.8))
     left.plot(tree.sigmas, tree.counts, ".-", color=FALL, markersize=3)
     left.set(xscale="log", yscale="log", xlabel="noise level s", ylabel="stable fixed points")
+    few_decades(left.xaxis)
+    logarithmic(left.yaxis)
     _branches(right, tree)
     if tree.breaking is not None:
         at = tree.breaking.sigma if np.isfinite(tree.breaking.sigma) else tree.breaking.at_mean
@@ -201,10 +203,10 @@ def _tree(tree: "Tree") -> Block:
         for one in reversed(tree.mergers[-20:])
     ]
     head = ("merger", "noise level s", "patterns that come along", "1 − λmax(C)/s² before it")
-    told = "" if tree.breaking is None else f". {tree.breaking.words}"
+    told = "" if tree.breaking is None else f" {tree.breaking.words}"
     ends = [f"{tree.counts[k]} stable points at s = {number(tree.sigmas[k])}" for k in (0, -1)]
     text = ", ".join(ends)
-    return Block("Memories appear as noise falls", [image(figure, text + told)], TREE + told,
+    return Block("Memories appear as noise falls", [image(figure, f"{text}.{told}")], TREE + told.lstrip(),
                  [Table("The last mergers", head, last)], wide=True)  # fmt: skip
 
 
@@ -225,6 +227,7 @@ def _branches(axes: Axes, tree: "Tree", most: int = 40) -> None:
                 break
         axes.plot(xs, ys, color=FALL, linewidth=0.7, alpha=0.8)
     axes.set(xscale="log", xlabel="noise level s", ylabel="along the widest direction")
+    few_decades(axes.xaxis)
 
 
 def _widest(points: np.ndarray) -> np.ndarray:
@@ -241,6 +244,7 @@ def _times(schedule: str, table: "CriticalTimes") -> Block:
             ends = np.clip(np.nan_to_num(np.asarray(one.interval), posinf=1e6), 1e-6, 1e6)
             axes.plot(ends, [k, k], color=FALL, linewidth=1)
     axes.set(xscale="log", xlabel="noise level s", ylim=(-0.7, len(shown) - 0.3))
+    few_decades(axes.xaxis)
     axes.set_yticks(range(len(shown)), [clipped(one.name, 44) for one in shown], fontsize=8)
     head = ("criterion", "condition", "s", "95 % interval", "t", "value", "in", "method", "source")
     rows = [

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 
 INK = "#1b1f24"
@@ -87,3 +89,28 @@ def bare(axes: Axes) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power(value: float, place: Any = None) -> str:
+    """A power of ten for an axis; mathematical text is off."""
+    del place
+    exponent = round(float(np.log10(value)))
+    known = {0: "1", 1: "10", 2: "100"}
+    return known.get(exponent) or "10" + str(exponent).translate(RAISED)
+
+
+def logarithmic(axis: Any, count: int = 7) -> None:
+    """Powers of ten, and no small ticks between that carry names."""
+    axis.set_major_locator(LogLocator(numticks=count))
+    axis.set_major_formatter(FuncFormatter(power))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def few_decades(axis: Any) -> None:
+    """Ticks at 1, 2 and 5 of each decade, as plain numbers: for logarithmic axes of a few decades."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
