@@ -78,7 +78,7 @@ def boundary(energy, saddle):
         start = saddle + 1e-6 * sign * vectors[:, 1]
         how = {"rtol": 1e-9, "atol": 1e-11, "events": outside, "dense_output": True}
         run = scipy.integrate.solve_ivp(lambda t, x: np.asarray(slope(t, x)), (0, 40), start, **how)
-        points.append(run.sol(np.linspace(0, run.t[-1], 20_000)).T)
+        points.append(run.sol(np.linspace(0, run.t[-1], 5_000)).T)
     return np.concatenate(points)
 
 
@@ -90,7 +90,7 @@ def test_the_shock_of_a_bent_landscape_is_the_distance_to_the_saddles_manifold()
     first, second, saddle = (solved(start, slope) for start in ([-1.4, 1.8], [0.7, 0.3], [0.2, 0.0]))
     manifold = boundary(bent, saddle)
     flow = dm.GradientFlow(bent)
-    how = {"t1": 40.0, "directions": 8, "rounds": 6}
+    how = {"t1": 40.0, "directions": 4, "rounds": 6}
     for start, other in ((first, second), (second, first)):
         found = minimal_shock(flow, start, other[None], **how)
         exact = np.min(np.linalg.norm(manifold - start, axis=1))
@@ -104,9 +104,9 @@ def test_the_shock_of_a_bent_landscape_is_the_distance_to_the_saddles_manifold()
 
 def test_a_certified_set_bounds_the_shock_from_below(tmp_path):
     term = dfx.ODETerm(grown)
-    inner = certified_basin(squares, term, np.zeros(1), box=[[-1.5, 1.5]])
+    inner = certified_basin(squares, term, np.zeros(1), box=[[-1.5, 1.5]], levels=[0.98, 0.5])
     assert inner.status == "certified", inner.reason
-    assert 0.96 < inner.c < 1.0
+    assert inner.c == 0.98
     assert inner.volume_low < 2 * np.sqrt(inner.c) < inner.volume_high
     assert all(verdict.status == "certified" for verdict in inner.verdicts.values())
     for name, verdict in inner.verdicts.items():
@@ -123,7 +123,7 @@ def test_a_certified_set_bounds_the_shock_from_below(tmp_path):
 
 @pytest.mark.parametrize("level", [1.0, 1.02, 1.9])
 def test_a_level_that_is_too_high_is_never_certified(level):
-    found = certified_basin(squares, dfx.ODETerm(grown), np.zeros(1), box=[[-1.5, 1.5]], levels=[level], budget_s=10.0)
+    found = certified_basin(squares, dfx.ODETerm(grown), np.zeros(1), box=[[-1.5, 1.5]], levels=[level], budget_s=40.0)
     assert (found.status, found.refused) == ("undecided", level)
     assert np.isnan(found.c)
 
@@ -164,5 +164,5 @@ def test_van_der_pols_basin_has_a_certified_part():
     inside = states[np.einsum("ni,ij,nj->n", states, np.asarray(P), states) <= inner.c]
     assert basins(term, inside, np.zeros((1, 2)), t1=60.0, tolerance=1e-2).shares[0].share == 1.0
     assert certified_basin(
-        lambda t, x: x @ P @ x, term, np.zeros(2), box=[[-2, 2], [-3, 3]], levels=[2.6], budget_s=20.0
+        lambda t, x: x @ P @ x, term, np.zeros(2), box=[[-2, 2], [-3, 3]], levels=[2.6], budget_s=60.0
     ).status == "undecided"  # fmt: skip

@@ -194,7 +194,7 @@ def certified_basin(
     points = np.random.default_rng(seed).uniform(box[:, 0], box[:, 1], (samples, len(a)))
     held = Held(energy, field.t)
     values = np.asarray(_values(held, jnp.asarray(points)))
-    core = _core(field, a, box, budget_s / 4)
+    core = _core(field, a, box, budget_s / 3)
     if isinstance(core, str):
         return _undecided(core, a, box, float("inf"), begun)
     search = _Search(held, field, a, box, core, begun + budget_s, budget_s * FOR_LEVEL, tell)
@@ -248,8 +248,8 @@ def _core(field: Field, a: np.ndarray, box: np.ndarray, budget_s: float) -> _Cor
     room = float(np.min(np.minimum(a - box[:, 0], box[:, 1] - a) / across))
     deadline = time.monotonic() + budget_s
     ways = np.random.default_rng(0).uniform(-1, 1, (CORE, len(a)))
-    for rho in 0.99 * room * 0.5 ** np.arange(12):
-        probes = jnp.asarray(a + rho * across * ways)
+    for rho in room * 0.5 ** np.arange(1, 14):  # half of one that samples allow: boxes decide what has room to spare
+        probes = jnp.asarray(a + 2 * rho * across * ways)
         if not all(np.all(np.asarray(_values(row, probes)) > 0) for row in rows):
             continue
         if not pull <= m * rho / 2:
@@ -258,7 +258,7 @@ def _core(field: Field, a: np.ndarray, box: np.ndarray, budget_s: float) -> _Cor
             )
         around = np.stack([a - rho * across, a + rho * across], axis=1)
         asked = {f"contraction {i}": _Question(one, field, around, (), "positive") for i, one in enumerate(rows)}
-        verdicts = _all(asked, deadline, budget_s / 4)
+        verdicts = _all(asked, deadline, budget_s)
         if _every(verdicts, asked):
             return _Core(float(rho), L, 2 * pull / m * float(np.linalg.norm(inverse, 2)), verdicts)
     return "contraction around the attractor was not certified"
