@@ -1,5 +1,7 @@
 """The guards hold for this project, and each of them fails on a small sample that breaks it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -89,11 +91,20 @@ WRONG_SHAPES = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
-def test_a_wrong_shape_raises(wrong, request):
-    if not request.config.getoption("--jaxtyping-packages"):
-        pytest.skip("shapes are checked under `make test`")
-    assert not guards.accepts(wrong, TypeCheckError)
+CHECKED = """
+from jaxtyping import TypeCheckError, install_import_hook
+
+with install_import_hook("dynamem", "beartype.beartype"):
+    from tests.test_guards import WRONG_SHAPES, guards
+
+    print([name for name, wrong in WRONG_SHAPES.items() if guards.accepts(wrong, TypeCheckError)])
+"""
+
+
+def test_wrong_shapes_raise_where_shapes_are_checked():
+    """In a process of its own: only what is imported under the hook is checked."""
+    done = subprocess.run([sys.executable, "-c", CHECKED], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("wrong", [lambda: None, lambda: jnp.ones((2, 3)) @ jnp.ones(2)], ids=["runs", "other error"])
