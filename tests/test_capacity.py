@@ -220,7 +220,7 @@ def test_a_capacity_resumes(tmp_path):
 def test_classical_capacity_by_extrapolation():
     """0.138 (Amit, Gutfreund & Sompolinsky 1985), with a correction of D^(-1/2)."""
     loads = (0.12, 0.14, 0.15, 0.16, 0.17, 0.19, 0.21)
-    found = capacity("power", (500, 1000, 2000), loads, trials=16, probes=128, sweeps=60)
+    found = capacity("power", (500, 1000, 2000), loads, trials=4, probes=96, sweeps=60)
     fit = finite_size(found, 0.5)
     assert abs(fit.value - 0.138) < 0.015, fit
 
