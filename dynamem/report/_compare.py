@@ -188,8 +188,8 @@ def _course(problem: str, energy: str, found: Sequence[Any]) -> Image:
     values = np.concatenate([np.asarray(one.values) for one in found])
     least = 0.0 if values.min() > 0 else values.min()
     low = values.min() if values.min() > 0 else np.median(values) - least
-    logarithmic = values.max() - least > 100 * low
-    shift, floor = (least, 1e-15 * abs(least)) if logarithmic else (0.0, -np.inf)
+    wide = values.max() - least > 100 * low
+    shift, floor = (least, 1e-15 * abs(least)) if wide else (0.0, -np.inf)
     ends = []
     for one in found:
         heights = np.asarray(one.values) - shift
@@ -199,7 +199,7 @@ def _course(problem: str, energy: str, found: Sequence[Any]) -> Image:
             axes.plot(one.evaluations[k : k + 2], heights[k : k + 2], color=RISE, linewidth=2)
         ends += [(one.method, one.evaluations[k], heights[k]) for k in np.flatnonzero(np.isfinite(heights))[-1:]]
     axes.set(xlabel="calls of the vector field")
-    if logarithmic:
+    if wide:
         axes.set_yscale("log")
         logarithmic(axes.yaxis)
     _named(axes, ends, 17)
