@@ -113,3 +113,17 @@ def test_what_is_refused(study, args, words):
     assert (code, found) == (2, None)
     assert words in err
     assert err.count("\n") == 1
+
+
+def test_ctrl_c_keeps_what_there_is(study, monkeypatch):
+    from dynamem.stability import _study
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_study, "memory_tree", stop)
+    code, out, err, found = study("stability_models:nowhere", "diffusion", "--states", "8")
+    assert (code, found["interrupted"], found["tree"], found["times"]) == (130, True, None, {})
+    assert found["landscapes"][0]["enclosures"]["status"] == "certified"
+    assert "interrupted" in err
+    assert "stability_models:nowhere" in out

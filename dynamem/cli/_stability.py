@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
         note(text)
     say(stability_text(found))
     _deliver(found, environment, data.image_shape, paths)
+    if found.interrupted:  # with what there is on the screen and in the files
+        raise KeyboardInterrupt
     return 0
 
 

@@ -163,6 +163,9 @@ class _Work:
             else:
                 if value is not None:
                     self.found[label] = value
+                if _cut(value):
+                    self.interrupted = True
+                    self.errors.append(f"interrupted in {label}, what was done is kept")
 
     def points(self) -> FixedPoints:
         """Fixed points from where the states end, and from between these ends; of small systems from the states too."""
@@ -270,6 +273,13 @@ def _between(points: np.ndarray, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     pairs = [random.choice(len(points), 2, replace=False) for _ in range(MIDPOINTS)]
     return np.stack([points[list(pair)].mean(axis=0) for pair in pairs])
+
+
+def _cut(value: Any) -> bool:
+    """Whether Ctrl-C ended a part that keeps what it has."""
+    return (isinstance(value, Basins) and value.tried < len(value.labels)) or (
+        isinstance(value, Enclosures) and "interrupted" in value.reason
+    )
 
 
 def _nearest(others: np.ndarray, x: np.ndarray, count: int = 4) -> np.ndarray:

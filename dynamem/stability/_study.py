@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Study:
         times: critical times by schedule.
         capacities: by name.
         errors: what could not be computed, a sentence each.
+        interrupted: whether Ctrl-C left something out.
     """
 
     data: str
@@ -56,6 +58,7 @@ class Study:
     times: dict[str, CriticalTimes]
     capacities: dict[str, Capacity]
     errors: tuple[str, ...]
+    interrupted: bool = False
 
 
 def study(
@@ -76,39 +79,54 @@ def study(
         store: a file by which that resumes.
         tell: told ``(label, done, total)`` as parts begin.
     """
-    total, errors = len(names) + sweep, []
-    found: dict[str, Any] = {"landscapes": (), "recall": None, "tree": None, "times": {}, "capacities": {}}
-    parts = [(name, _part(name, data, states, at, budget_s, seed)) for name in names]
+    parts = [part for name in names for part in _parts(name, data, states, at, budget_s, seed)]
     if sweep:
         parts.append(("capacity", lambda say: {"capacities": _capacities(seed, store, say)}))
+    found: dict[str, Any] = {"landscapes": (), "recall": None, "tree": None, "times": {}, "capacities": {}}
+    errors, interrupted = [], False
     for done, (name, part) in enumerate(parts):
         try:
-            more = part(lambda words, name=name, done=done: tell(f"{name}: {words}", done, total))
+            more = part(lambda words, name=name, done=done: tell(f"{name}: {words}", done, len(parts)))
         except DynamemError as error:
             errors.append(f"{name}: {error}")
+        except KeyboardInterrupt:
+            interrupted = True
+            errors.append(f"{name}: interrupted")
         else:
-            more["landscapes"] = (*found["landscapes"], *more.get("landscapes", ()))
-            found |= more
-        tell(name, done + 1, total)
-        if any(one.interrupted for one in found["landscapes"]):
+            found = _joined(found, more)
+        interrupted |= any(one.interrupted for one in found["landscapes"])
+        if interrupted:
             break
+        tell(name, done + 1, len(parts))
     errors += [f"{one.name}: {text}" for one in found["landscapes"] for text in one.errors]
-    return Study(data.name, errors=tuple(errors), **found)
+    return Study(data.name, errors=tuple(errors), interrupted=interrupted, **found)
 
 
-def _part(name: str, data: DataSet, states: int, at: float | None, budget_s: float, seed: int) -> Callable[[Any], dict]:
-    """What a name asks for, as a function of whom to tell."""
+def _joined(found: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Landscapes one after the other, times of all schedules, and what is new."""
+    times, landscapes = found["times"] | more.get("times", {}), found["landscapes"] + more.get("landscapes", ())
+    return found | more | {"times": times, "landscapes": landscapes}
+
+
+def _parts(
+    name: str, data: DataSet, states: int, at: float | None, budget_s: float, seed: int
+) -> list[tuple[str, Callable[[Any], dict[str, Any]]]]:
+    """What a name asks for: functions of whom to tell, each with its name."""
     if name == DIFFUSION:
-        return lambda say: _diffusion(data, seed, say)
+        weights = None if data.weights is None else jnp.asarray(data.weights)
+        law = Empirical(jnp.asarray(data.patterns), weights)
+        tree: Any = lambda say: {"tree": memory_tree(law, report=say)}  # noqa: E731
+        times = [(f"critical times, {one}", partial(_times, law, one, seed)) for one in SCHEDULES]
+        return [("tree of fixed points", tree), *times]
 
     def one(say: Callable[[str], None]) -> dict[str, Any]:
         system, title = _system(name, data, states, seed)
         found = landscape(
             system, name, title=title, at=at, states=states, budget_s=budget_s, seed=seed, tell=say
         )  # fmt: skip
-        return {"landscapes": (found,), **_recall(system, name, data, seed)}
+        return {"landscapes": (found,), **({} if found.interrupted else _recall(system, name, data, seed))}
 
-    return one
+    return [(name, one)]
 
 
 def _system(name: str, data: DataSet, states: int, seed: int) -> tuple[System, str]:
@@ -127,16 +145,9 @@ def _recall(system: System, name: str, data: DataSet, seed: int) -> dict[str, An
     return {"recall": curve}
 
 
-def _diffusion(data: DataSet, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
-    weights = None if data.weights is None else jnp.asarray(data.weights)
-    law = Empirical(jnp.asarray(data.patterns), weights)
-    say("the tree of its fixed points")
-    tree = memory_tree(law, report=say)
-    times = {}
-    for name in SCHEDULES:
-        say(f"critical times, {name}")
-        times[name] = critical_times(DiffusionPath(schedule_of(name), law), seed=seed)
-    return {"tree": tree, "times": times}
+def _times(law: Empirical, schedule: str, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+    say("by every criterion")
+    return {"times": {schedule: critical_times(DiffusionPath(schedule_of(schedule), law), seed=seed)}}
 
 
 def _capacities(seed: int, store: Path | None, say: Callable[[str], None]) -> dict[str, Capacity]:
