@@ -9,18 +9,26 @@ import dynamem as dm
 from dynamem.comparison import Method, Problem
 from dynamem.comparison._evaluations import PER_STEP, counted, fixed_step, per_step
 from dynamem.comparison._solving import asked, kept_of, solved
-from dynamem.lyapunov import dynamics_of
+from dynamem.lyapunov import TermDynamics
 from tests.catalogue import SAMPLERS, stepped
 
 
 LENGTHS = (3, 7)
+QUICK = ("DPMSolver2S", "ShARK")
+"""Those asked by default, the others in the long tests."""
 EXPLICIT = {
     one.__name__: one
     for one in vars(dfx).values()
     if isinstance(one, type) and issubclass(one, dfx.AbstractERK) and not one.__name__.startswith("Abstract")
 }
+MILSTEIN = {one.__name__: one for one in (dfx.ItoMilstein, dfx.StratonovichMilstein, dfx.EulerHeun)}
+ROESSLER = {
+    one.__name__: one
+    for one in vars(dfx).values()
+    if isinstance(one, type) and issubclass(one, dfx.AbstractSRK) and not one.__name__.startswith("Abstract")
+}
 OURS = {name: build for name, build in SAMPLERS.items() if type(build()) in PER_STEP}
-TABLE = {"Euler": dfx.Euler} | EXPLICIT | OURS
+TABLE = {"Euler": dfx.Euler} | EXPLICIT | MILSTEIN | ROESSLER | OURS
 
 
 def field(t, x, args):
@@ -28,9 +36,16 @@ def field(t, x, args):
     return -x * (1 + 30 * (1 + jnp.tanh(60 * (t - 0.5))))
 
 
+def noise(t, x, args):
+    """A Brownian motion for each coordinate."""
+    return 0.3 * jnp.eye(x.shape[0])
+
+
 def dynamics(name, solver):
     """A flow that the solver steps."""
-    return stepped(solver) if name in OURS else dynamics_of(dfx.ODETerm(field))
+    if name in OURS:
+        return stepped(solver)
+    return TermDynamics((dfx.ODETerm(field),), ((noise,),) if name in MILSTEIN | ROESSLER else ())
 
 
 def calls(name, solver, steps):
@@ -40,16 +55,19 @@ def calls(name, solver, steps):
     noisy = flow.diffusion(span[0], states[0], None) is not None
     keys = jr.split(jr.key(0)) if noisy else None
     how = (states, span, solver, dfx.ConstantStepSize(), fixed_step(span, steps), keys)
-    return counted(flow, how, max_steps=max(LENGTHS) + 2)
+    return counted(flow, how, max_steps=max(LENGTHS) + 2, shared=True)
 
 
 def test_the_table_is_tested():
     """No solver can be put into it and be left out here."""
-    assert set(PER_STEP) == {type(build()) for build in TABLE.values()} - set(EXPLICIT.values())
+    assert set(PER_STEP) == {type(build()) for build in TABLE.values()} - {*EXPLICIT.values(), *ROESSLER.values()}
     assert "Tsit5" in EXPLICIT
+    assert "ShARK" in ROESSLER
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "DPMSolver2S" else pytest.mark.long) for n in TABLE])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in ("DPMSolver2S", "ShARK") else pytest.mark.long) for n in TABLE]
+)
 def test_calls_of_fixed_steps_are_those_of_the_table(name):
     """In two lengths, which tell calls before the first step from those in each."""
     solver = TABLE[name]()
@@ -84,6 +102,6 @@ def test_a_first_step_that_is_rejected_costs_one_call_more():
 
 
 def test_a_solver_that_no_table_knows_is_counted():
-    """Stochastic Runge-Kutta methods, and ours that solve for a factor of the step."""
-    assert per_step(dfx.ShARK()) is None
+    """Implicit methods, and ours that solve for a factor of the step."""
+    assert per_step(dfx.Kvaerno3()) is None
     assert per_step(dm.Relaxed(dfx.Heun())) is None

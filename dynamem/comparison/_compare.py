@@ -11,10 +11,11 @@ import numpy as np
 from .._errors import DynamemError, InputError
 from ..catalog import System
 from ..lyapunov import Directional, Rises, along, mean_test, rises_of
+from ._ahead import Ahead
 from ._limits import limit_of
 from ._orders import orders_of
 from ._records import Ascent, Curve, Method, Order, Problem, Row, Setting, StepLimit
-from ._solving import OUTSIDE, Asked, Solved, asked, distances, reason_of, reference, solved
+from ._solving import OUTSIDE, Asked, Solved, asked, distances, prepare, reason_of, reference, solved
 
 
 SHOWN = 6
@@ -91,7 +92,7 @@ def compare_all(
     """`compare` for several problems, each with methods of its own; one that cannot be asked is told in `errors`."""
     questions = [(problem_of(problem), [_named(one) for one in methods]) for problem, methods in questions]
     total = sum(len(method.steps or method.tolerances) for _, methods in questions for method in methods)
-    done, found = 0, Comparison([], [], [], [], [], [])
+    done, found = itertools.count(1), Comparison([], [], [], [], [], [])
     alone = len(questions) == 1
     for problem, methods in questions:
         try:
@@ -103,24 +104,33 @@ def compare_all(
             found.errors.append(f"{problem.name}: {error}")
             continue
         found.problems.append(_setting(problem, gap))
-        for method in methods:
-            for steps, rtol in _ladder(method):
-                row, curve = _row(ask, method, steps, rtol, goal, found.errors)
+        rungs = [(method, *rung) for method in methods for rung in _ladder(method)]
+        with Ahead() as ahead:
+            for rung in rungs:
+                prepare(ahead, ask, *rung)
+            ahead.wait()
+            for rung in rungs:
+                row, curve = _row(ask, *rung, ahead, goal, found.errors)
                 found.rows.append(row)
                 found.curves.extend(curve)
-                done += 1
-                progress(f"{problem.name}: {method.name}", done, total)
-        theory = {(problem.name, method.name): _theory(ask, method) for method in methods}
-        floor = REFERENCE * gap + ROUNDING * (1 + float(np.abs(goal).max()))
-        mine = (row for row in found.rows if row.problem == problem.name)
-        found.orders.extend(orders_of(mine, theory, floor=floor))
-        if limits:
-            for method in methods:
-                try:
-                    found.limits.extend(limit_of(ask, method))
-                except Exception as error:  # of a solver or a flow of the user's
-                    found.errors.append(f"{problem.name}, {method.name}, safe step: {reason_of(error)}")
+                progress(f"{problem.name}: {rung[0].name}", next(done), total)
+        _judge(found, ask, methods, goal, gap, limits=limits)
     return dataclasses.replace(found, curves=_few(found.curves))
+
+
+def _judge(
+    found: Comparison, ask: Asked, methods: Sequence[Method], goal: np.ndarray, gap: float, *, limits: bool
+) -> None:
+    """Orders of a problem's ladders, and its largest safe steps."""
+    problem = ask.problem
+    theory = {(problem.name, method.name): _theory(ask, method) for method in methods}
+    floor = REFERENCE * gap + ROUNDING * (1 + float(np.abs(goal).max()))
+    found.orders.extend(orders_of((row for row in found.rows if row.problem == problem.name), theory, floor=floor))
+    for method in methods if limits else ():
+        try:
+            found.limits.extend(limit_of(ask, method))
+        except Exception as error:  # of a solver or a flow of the user's
+            found.errors.append(f"{problem.name}, {method.name}, safe step: {reason_of(error)}")
 
 
 def problem_of(given: Problem | System) -> Problem:
@@ -190,7 +200,7 @@ def _checked(problem: Problem, methods: Sequence[Method], seed: int) -> Asked:
 
 
 def _row(
-    ask: Asked, method: Method, steps: int | None, rtol: float | None, goal: np.ndarray, errors: list[str]
+    ask: Asked, method: Method, steps: int | None, rtol: float | None, ahead: Ahead, goal: np.ndarray, errors: list[str]
 ) -> tuple[Row, list[Curve]]:
     """One measurement; a method that raises or ends in numbers that are not finite is a failed row."""
     empty = Row(
@@ -198,7 +208,7 @@ def _row(
         None, None, {}, None, "failed", "", (*ask.problem.tags, *method.tags),
     )  # fmt: skip
     try:
-        done = solved(ask, method, steps, rtol)
+        done = solved(ask, method, steps, rtol, ahead)
     except Exception as error:  # of a solver or a flow of the user's
         if isinstance(error, InputError):
             raise

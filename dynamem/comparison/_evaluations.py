@@ -23,8 +23,8 @@ from ..solvers import DDIM, DDPM, DPMSolver2M, DPMSolver2S, DPMSolverSDE, EDMHeu
 
 
 PER_STEP: dict[type, int] = {
-    dfx.Euler: 1, DDIM: 1, DDPM: 1, DPMSolver2M: 1, DPMSolver2S: 2, DPMSolverSDE: 1, EDMHeun: 2, EulerAncestral: 1,
-    ExponentialAB: 1,
+    dfx.Euler: 1, dfx.EulerHeun: 1, dfx.ItoMilstein: 1, dfx.StratonovichMilstein: 1, DDIM: 1, DDPM: 1, DPMSolver2M: 1,
+    DPMSolver2S: 2, DPMSolverSDE: 1, EDMHeun: 2, EulerAncestral: 1, ExponentialAB: 1,
 }  # fmt: skip
 COUNTED = 2
 """States of a counted run."""
@@ -63,43 +63,58 @@ def per_step(solver: Any) -> tuple[int, int] | None:
     if isinstance(solver, dfx.AbstractERK):
         tableau: Any = solver.tableau
         return int(tableau.fsal), tableau.num_stages - int(tableau.fsal)
+    if isinstance(solver, dfx.AbstractSRK):
+        tableau = solver.tableau
+        ignored = 0 if tableau.ignore_stage_f is None else int(np.sum(tableau.ignore_stage_f))
+        return 0, len(tableau.b_sol) - ignored
     return None
 
 
-def evaluations_of(flow: Any, solver: Any, run: Trajectory, how: tuple, **kept: Any) -> float:
+def calls_of(how: tuple) -> tuple[int, int] | None:
+    """`per_step` of a run ``(states, span, solver, controller, dt0, keys)``, None where calls have to be counted."""
+    known = isinstance(how[3], dfx.ConstantStepSize | dfx.StepTo | dfx.PIDController)
+    return per_step(how[2]) if known else None
+
+
+def evaluations_of(flow: Any, run: Trajectory, how: tuple, counter: Callable | None, **kept: Any) -> float:
     """Calls of the drift for one state, a mean over states.
 
     Arguments:
         flow: the dynamics.
-        solver: the solver.
         run: the run of all states.
         how: ``(states, span, solver, controller, dt0, keys)`` of that run.
+        counter: a program for `counted`, where that is how it is found.
         kept: further arguments of the run's `solve`.
     """
-    known = per_step(solver)
-    if known is None or not isinstance(how[3], dfx.ConstantStepSize | dfx.StepTo | dfx.PIDController):
-        return counted(flow, how, **kept)
+    known = calls_of(how)
+    if known is None:
+        return counted(flow, how, counter, **kept)
     first, each = known
     tried = np.asarray(run.count) - 1 + np.asarray(run.rejected)
     return float(np.mean(first + each * tried))
 
 
-def counted(flow: Any, how: tuple, **kept: Any) -> float:
+def counted(flow: Any, how: tuple, program: Callable | None = None, **kept: Any) -> float:
     """Calls for one state, by running a few of the states with a counter; see `evaluations_of`."""
+    total, watched = 0, min(COUNTED, how[0].shape[0])
+    for k in range(watched):
+        arguments, keywords = counting(flow, how, k, **kept)
+        before = COUNTER.calls
+        jax.block_until_ready((program or solve)(*arguments, **keywords).xs)
+        jax.effects_barrier()
+        total += COUNTER.calls - before
+    return total / watched
+
+
+def counting(flow: Any, how: tuple, k: int, **kept: Any) -> tuple[tuple, dict[str, Any]]:
+    """Arguments and keywords of the `solve` that counts the calls of state k."""
     states, span, solver, controller, dt0, keys = how
-    kept |= {"dense": 0}
-    total, watched = 0, _watched(dynamics_of(flow), noisy=keys is not None)
+    watched = _watched(dynamics_of(flow), noisy=keys is not None)
     solver = jax.tree.map(
         lambda part: _watched(part, noisy=False) if _descends(part) else part, solver, is_leaf=_descends
     )
-    for k in range(min(COUNTED, states.shape[0])):
-        before = COUNTER.calls
-        own = None if keys is None else keys[k : k + 1]
-        done = solve(watched, states[k : k + 1], span, solver, controller, dt0, own, **kept)
-        jax.block_until_ready(done.xs)
-        jax.effects_barrier()
-        total += COUNTER.calls - before
-    return total / min(COUNTED, states.shape[0])
+    own = None if keys is None else keys[k : k + 1]
+    return (watched, states[k : k + 1], span, solver, controller, dt0, own), kept | {"dense": 0}
 
 
 def _descends(part: Any) -> bool:

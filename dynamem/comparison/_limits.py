@@ -140,11 +140,11 @@ def _witness(change: Change, states: Array, h: float) -> dict[str, Any] | None:
 
 
 def limit_of(ask: Asked, method: Method) -> list[StepLimit]:
-    """The limit of a problem's first energy from its own states; none for adaptive steps and programs of others.
+    """The limit of a problem's first energy from its own states, for equal steps: none for other grids and programs.
 
     With noise there is one in mean where there is one noise and the solver reads nothing but its increments.
     """
-    if isinstance(method.solver, str) or not method.steps or not ask.problem.energies:
+    if isinstance(method.solver, str) or not method.steps or method.grid != "uniform" or not ask.problem.energies:
         return []
     noise = ask.flow.diffusion(ask.span[0], ask.states[0], None)
     if noise is not None and (noise.in_size() != 1 or isinstance(method.solver, AbstractSampler | dfx.AbstractSRK)):

@@ -142,7 +142,7 @@ class Row:
         accepted: steps taken, mean over states.
         rejected: steps tried in vain, mean over states.
         seconds: wall time of one warm solve of all states.
-        compile_seconds: what the first one took beyond that.
+        compile_seconds: what tracing and compiling its program took, beside others.
         error: root mean square over states of ``|x - reference|/sqrt(D)`` at the end (strong error of an SDE).
         typical_error: median over states of the same distance, to which orders are fitted.
         weak_error: of the mean of ``|x|^2/D`` over paths, None for an ODE.

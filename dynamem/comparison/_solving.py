@@ -12,8 +12,9 @@ import scipy.integrate
 from jaxtyping import Array, Float
 
 from .._errors import InputError
-from ..lyapunov import Trajectory, brownian, dynamics_of, kicks, solve
-from ._evaluations import evaluations_of, fixed_step
+from ..lyapunov import Trajectory, brownian, dynamics_of, kicks, levy_area, solve
+from ._ahead import Ahead
+from ._evaluations import calls_of, counting, evaluations_of, fixed_step
 from ._records import Method, Problem
 
 
@@ -76,13 +77,57 @@ def asked(problem: Problem, seed: int) -> Asked:
     return Asked(problem, flow, states, span, keys)
 
 
-def solved(ask: Asked, method: Method, steps: int | None, rtol: float | None) -> Solved:
-    """Run a method with so many steps of its grid, or with a relative tolerance."""
+def solved(ask: Asked, method: Method, steps: int | None, rtol: float | None, ahead: Ahead | None = None) -> Solved:
+    """Run a method with so many steps of its grid, or with a relative tolerance, by programs made ahead."""
     if isinstance(method.solver, str):
         return _outside(ask, method.solver, rtol)
-    adaptive = steps is None
+    if ahead is None:
+        with Ahead() as own:
+            prepare(own, ask, method, steps, rtol)
+            return solved(ask, method, steps, rtol, own)
+    how, kept = _how(ask, method, steps, rtol)
+    name, counter = _program(method, steps), None
+    program = ahead.get(name)
+    if calls_of(how) is None:
+        counter = ahead.get((*name, "counted")).run
+    jax.block_until_ready(program.run(ask.flow, *how, **kept).xs)
+    begin = time.perf_counter()
+    run = jax.block_until_ready(program.run(ask.flow, *how, **kept))
+    seconds = time.perf_counter() - begin
+    calls = evaluations_of(ask.flow, run, how, counter, **kept)
+    noise = None if ask.keys is None else kicks(ask.flow, run, ask.keys, ask.span, adaptive=True, solver=method.solver)
+    kept_run = run.trimmed(1)  # energies are asked for at the steps that were made only
+    noise = None if noise is None else np.asarray(noise)[:, : kept_run.ts.shape[1] - 1]
+    return Solved(kept_run, calls, seconds, program.seconds, noise)
+
+
+def prepare(ahead: Ahead, ask: Asked, method: Method, steps: int | None, rtol: float | None) -> None:
+    """Have the programs made that `solved` asks for."""
+    if isinstance(method.solver, str):
+        return
+    name = _program(method, steps)
+
+    def timed() -> tuple:
+        how, kept = _how(ask, method, steps, rtol)
+        return (ask.flow, *how), kept
+
+    def watched() -> tuple | None:
+        how, kept = _how(ask, method, steps, rtol)
+        return counting(ask.flow, how, 0, **kept) if calls_of(how) is None else None
+
+    ahead.prepare(name, timed)
+    ahead.prepare((*name, "counted"), watched)
+
+
+def _program(method: Method, steps: int | None) -> tuple:
+    """A ladder shares one, unless the number of times of its grid is a shape."""
+    return id(method), None if method.grid == "uniform" else steps
+
+
+def _how(ask: Asked, method: Method, steps: int | None, rtol: float | None) -> tuple[tuple, dict[str, Any]]:
+    """Arguments of `solve` after the flow, and its keywords."""
     kept: dict[str, Any] = kept_of(ask, method)
-    if adaptive:
+    if steps is None:
         make: Any = method.controller or (lambda tolerance: dfx.PIDController(rtol=tolerance, atol=ATOL * tolerance))
         controller, dt0 = make(jnp.asarray(rtol)), None
     elif method.grid == "uniform":
@@ -90,17 +135,7 @@ def solved(ask: Asked, method: Method, steps: int | None, rtol: float | None) ->
     else:
         grid = _grid(ask.problem, method.grid, steps)
         controller, dt0, kept = dfx.StepTo(grid), None, kept | {"max_steps": len(grid)}
-    how = (ask.states, ask.span, method.solver, controller, dt0, ask.keys)
-    begin = time.perf_counter()
-    run = jax.block_until_ready(solve(ask.flow, *how, **kept))
-    between = time.perf_counter()
-    jax.block_until_ready(solve(ask.flow, *how, **kept).xs)
-    end = time.perf_counter()
-    calls = evaluations_of(ask.flow, method.solver, run, how, **kept)
-    noise = None if ask.keys is None else kicks(ask.flow, run, ask.keys, ask.span, adaptive=True, solver=method.solver)
-    kept_run = run.trimmed(1)  # energies are asked for at the steps that were made only
-    noise = None if noise is None else np.asarray(noise)[:, : kept_run.ts.shape[1] - 1]
-    return Solved(kept_run, calls, end - between, max(0.0, 2 * between - begin - end), noise)
+    return (ask.states, ask.span, method.solver, controller, dt0, ask.keys), kept
 
 
 def kept_of(ask: Asked, method: Method) -> dict[str, Any]:
@@ -198,7 +233,7 @@ def _brownian_ends(ask: Asked) -> Array:
     t0, t1 = ask.span
 
     def one(x0: Array, key: Any) -> Array:
-        path = brownian(ask.flow.diffusion(t0, x0, None), ask.span, True, None, key)
+        path = brownian(ask.flow.diffusion(t0, x0, None), ask.span, True, levy_area(None), key)
         return path.evaluate(t0, t1)
 
     return jax.vmap(one)(ask.states, ask.keys)

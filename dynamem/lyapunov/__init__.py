@@ -29,6 +29,7 @@ from ._trajectory import along as along
 from ._trajectory import brownian as brownian
 from ._trajectory import controlled as controlled
 from ._trajectory import kicks as kicks
+from ._trajectory import levy_area as levy_area
 from ._trajectory import solve as solve
 from ._verdict import Verdict as Verdict
 from ._verdict import Witness as Witness

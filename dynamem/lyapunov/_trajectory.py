@@ -75,12 +75,12 @@ def levy_area(solver: Any) -> Any:
     return dfx.SpaceTimeLevyArea if issubclass(least, dfx.AbstractSpaceTimeLevyArea) else dfx.BrownianIncrement
 
 
-def brownian(noise: Any, span: tuple, adaptive: bool, solver: Any, key: PRNGKeyArray) -> Any:
-    """One path's Brownian motion, a component for each column of ``noise``.
+def brownian(noise: Any, span: tuple, adaptive: bool, area: Any, key: PRNGKeyArray) -> Any:
+    """One path's Brownian motion with a `levy_area`, a component for each column of ``noise``.
 
     It is keyed by the step's ends for fixed steps, and a virtual tree for adaptive ones, the same for all solvers.
     """
-    how, area = {"shape": (noise.in_size(),), "key": key}, levy_area(solver)
+    how: dict[str, Any] = {"shape": (noise.in_size(),), "key": key}
     if not adaptive:
         return dfx.UnsafeBrownianPath(**how, levy_area=area)
     tree: Any = area if issubclass(area, dfx.AbstractSpaceTimeTimeLevyArea) else dfx.SpaceTimeLevyArea
@@ -109,10 +109,10 @@ def solve(
     """
     t0, t1 = span
     adaptive = shared or is_adaptive(controller)
-    nodes = jnp.linspace(t0, t1, dense) if dense else None
+    nodes, area = jnp.linspace(t0, t1, dense) if dense else None, levy_area(solver)
 
     def one(x0: Float[Array, " D"], key: PRNGKeyArray | None) -> Trajectory:
-        control = None if key is None else brownian(flow.diffusion(t0, x0, args), span, adaptive, solver, key)
+        control = None if key is None else brownian(flow.diffusion(t0, x0, args), span, adaptive, area, key)
         steps = dfx.SubSaveAt(t0=True, steps=True)
         saves = steps if nodes is None else [steps, dfx.SubSaveAt(ts=nodes)]
         solution: Any = dfx.diffeqsolve(
@@ -173,7 +173,6 @@ def _joined(leaves: tuple, count: int, shape: tuple) -> np.ndarray:
     return whole.reshape(*shape, *whole.shape[1:])
 
 
-@eqx.filter_jit
 def kicks(
     flow: AbstractFlow,
     run: Trajectory,
@@ -185,9 +184,17 @@ def kicks(
     args: Any = None,
 ) -> Array:
     """The noise ``g dW`` of every step, computed again from the path that drove it, shape (B, n - 1, D)."""
+    return _kicks(flow, run.ts, run.xs, keys, span, adaptive, levy_area(solver), args)
+
+
+@eqx.filter_jit
+def _kicks(
+    flow: AbstractFlow, times: Array, states: Array, keys: Array, span: tuple, adaptive: bool, area: Any, args: Any
+) -> Array:
+    """One program for all solvers that see the same paths."""
 
     def one(ts: Array, xs: Array, key: PRNGKeyArray) -> Array:
-        control = brownian(flow.diffusion(ts[0], xs[0], args), span, adaptive, solver, key)
+        control = brownian(flow.diffusion(ts[0], xs[0], args), span, adaptive, area, key)
 
         def step(ends: tuple) -> Array:
             t0, t1, x0 = ends
@@ -198,7 +205,7 @@ def kicks(
 
         return jax.lax.map(step, (ts[:-1], ts[1:], xs[:-1]))
 
-    return jax.vmap(one)(run.ts, run.xs, keys)
+    return jax.vmap(one)(times, states, keys)
 
 
 class Directional(eqx.Module):

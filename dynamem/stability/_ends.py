@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ..flows import AbstractFlow, Map
-from ..lyapunov import brownian, controlled
+from ..lyapunov import brownian, controlled, levy_area
 
 
 ELSEWHERE, UNSETTLED, ESCAPED, FAILED, NOT_RUN = -1, -2, -3, -4, -5
@@ -116,7 +116,8 @@ def solved(
         control = None
         if key is not None:
             noise = flow.diffusion(t0, x0, how.args)
-            control = brownian(noise, how.span, not isinstance(how.controller, dfx.ConstantStepSize), how.solver, key)
+            adaptive = not isinstance(how.controller, dfx.ConstantStepSize)
+            control = brownian(noise, how.span, adaptive, levy_area(how.solver), key)
         late = t0 + LATE * (t1 - t0)
         saves = [dfx.SubSaveAt(t1=True), dfx.SubSaveAt(ts=late[None])]
         saves += [dfx.SubSaveAt(ts=grid, fn=at)] if nodes else []

@@ -36,7 +36,7 @@ from ..catalog import wilson
 from ..diffusion import EDM, DiffusionPath, Empirical, GaussianMixture
 from ..flows import ReverseSDE
 from ..kernels import log_prior, tilt
-from ..lyapunov import brownian
+from ..lyapunov import brownian, levy_area
 from ..solvers import DPMSolverSDE, scan_solve
 from ._critical_time import LEVEL, Z
 from ._draws import level_of, states_at
@@ -253,7 +253,7 @@ def _solved(flow: ReverseSDE, states: Array, ts: Array, keys: Array) -> Array:
     solver = DPMSolverSDE()
 
     def one(y: Array, key: PRNGKeyArray) -> Array:
-        control = brownian(flow.diffusion(ts[0], y, None), (ts[0], ts[-1]), False, solver, key)
+        control = brownian(flow.diffusion(ts[0], y, None), (ts[0], ts[-1]), False, levy_area(solver), key)
         last: Any = scan_solve(flow.terms(control), solver, ts, y).ys
         return last[-1]
 
