@@ -17,7 +17,7 @@ from dynamem.cli import main as dynamem_command
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 TESTED = {
     "compare_solvers", "optimise_schedule", "own_memory", "own_diffusion", "two_schedules", "train_denoiser",
-    "price_of_stability",
+    "price_of_stability", "own_landscape",
 }  # fmt: skip
 
 
@@ -156,3 +156,18 @@ def test_ten_steps_put_where_they_do_most(monkeypatch, tmp_path):
     best = found.pop("optimised")
     assert all(best.held_error < 0.97 * one.held_error for one in found.values())
     assert best.rises == best.held_rises == 0
+
+
+def test_own_landscape_is_certain_and_has_three_folds(tmp_path):
+    found = example("own_landscape").main(tmp_path / "landscape.svg", states=200, resolution=12)
+    kinds = [point.kind for point in found.points.points]
+    assert (kinds.count("memory"), kinds.count("saddle"), kinds.count("repeller")) == (3, 3, 1)
+    assert found.certain.status == "certified"
+    near = np.linalg.norm(found.points.x[:, None] - found.certain.x[None], axis=2)
+    assert near.shape == (7, 7)
+    assert near.min(axis=1).max() < 1e-9
+    assert sum(share.count for share in found.shares.shares) == 200
+    folds = found.diagram.of("fold")
+    np.testing.assert_allclose([one.p for one in folds], [1.860486, 2.139391, 3.422228], atol=1e-6)
+    assert len(found.diagram.bifurcations) == 3
+    assert ET.parse(tmp_path / "landscape.svg").getroot().tag.endswith("svg")

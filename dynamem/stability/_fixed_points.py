@@ -25,12 +25,14 @@ from ..flows import Map
 from ..lyapunov import dynamics_of
 from ._field import Field, field_of
 from ._kinds import Patterns, patterns_of
-from ._newton import DENSE, land, polish, sizes_at, solver_for
+from ._newton import DENSE, land, polish, sizes_at
 from ._spectrum import Spectrum, spectrum_at
 
 
 SHORT = 1e-3
 """The last Newton step may be this part of the spread of the starts, or of the state's norm."""
+ENOUGH = 1e-2
+"""A solve that ends with ``|F|`` below this part of the tolerance has arrived."""
 NEARLY = 1e-4
 """Solves that end with ``|F|`` below this part of the median are worth polishing."""
 STRIDE = 0.05
@@ -163,7 +165,7 @@ def fixed_points(
             raise InputError(msg)
     field = field_of(flow, t, states.shape[1], args)
     patterns = patterns_of(field, energy, memories, states.shape[1])
-    search = _Search(field, states, tolerance, apart, solver_for(states.shape[1], solver))
+    search = _Search(field, states, tolerance, apart, solver)
     rounds = search.run(deflate)
     families, alone = search.families()
     points = [_described(search, place, patterns, energy) for place in alone]
@@ -221,10 +223,10 @@ class _Search:
         return most
 
     def _land(self, starts: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        xs, sizes = land(self.field, starts, known, (self.length, self.size), self.solver, len(self.starts))
-        creeping = np.flatnonzero((sizes > self.tolerance) & (sizes <= NEARLY * self.size))[: len(self.starts)]
+        xs, sizes = land(self.field, starts, known, (self.length, self.size), self.solver, ENOUGH * self.tolerance)
+        creeping = np.flatnonzero((sizes > self.tolerance) & (sizes <= NEARLY * self.size))
         if len(creeping) and starts.shape[1] <= DENSE:
-            finer, less = polish(self.field, xs[creeping], self.size, len(self.starts))
+            finer, less = polish(self.field, xs[creeping], self.size)
             better = less < sizes[creeping]
             xs, sizes = xs.copy(), sizes.copy()
             xs[creeping[better]], sizes[creeping[better]] = finer[better], less[better]

@@ -9,6 +9,8 @@ are those of ``F`` without the ``x_k``, at which ``G`` is large on all sides, so
 state is too large for a dense Jacobian, Newton's method with GMRES, which only multiplies by it.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -26,7 +28,11 @@ DENSE = 500
 """Jacobians of states of more coordinates are never formed."""
 ENTRIES = 4_000_000
 """Numbers that the Jacobians of one chunk of starts may have."""
-STEPS, POLISH, SLOTS = 256, 64, 16
+LANES, ROWS = 16, 2048
+"""Starts of a chunk: so many numbers in all, and no fewer starts."""
+STEPS, STAGE, FALLING = 256, 64, 0.99
+"""Steps, those of a stage, and by what factor ``|G|`` has to fall in a stage."""
+POLISH, SLOTS = 64, 16
 CLOSEST = 1e-20
 """Squared distance, in units of ``L^2``, at which deflation stops growing."""
 
@@ -66,27 +72,29 @@ class Deflated(eqx.Module):
 
 @eqx.filter_jit
 def _landed(
-    deflated: Deflated, starts: Float[Array, "B D"], solver: Any
-) -> tuple[Float[Array, "B D"], Float[Array, " B"]]:
-    """Where each start ends, and ``|F|`` there, infinite where a solve lost its way."""
+    deflated: Deflated, starts: Float[Array, "B D"], *, solver: Any, steps: int
+) -> tuple[Float[Array, "B D"], Float[Array, " B"], Float[Array, " B"]]:
+    """Where each start ends, and ``|F|`` (infinite where a solve lost its way) and ``|G|`` there."""
 
-    def one(start: Float[Array, " D"]) -> tuple[Float[Array, " D"], Scalar]:
-        x = optx.root_find(deflated, solver, start, throw=False, max_steps=STEPS).value
+    def one(start: Float[Array, " D"]) -> tuple[Float[Array, " D"], Scalar, Scalar]:
+        x = optx.root_find(deflated, solver, start, throw=False, max_steps=steps).value
         size = jnp.linalg.norm(deflated.field(x))
-        return x, jnp.where(jnp.isfinite(size) & jnp.all(jnp.isfinite(x)), size, jnp.inf)
+        well = jnp.isfinite(size) & jnp.all(jnp.isfinite(x))
+        return x, jnp.where(well, size, jnp.inf), jnp.linalg.norm(deflated(x))
 
     return jax.vmap(one)(starts)
 
 
 def land(
-    field: Field, starts: np.ndarray, known: np.ndarray, scales: tuple[float, float], solver: Any, rows: int
+    field: Field, starts: np.ndarray, known: np.ndarray, scales: tuple[float, float], solver: Any, enough: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where starts (B, D) end if the roots ``known`` (K, D) are divided out, and ``|F|`` there (B,).
 
-    ``scales`` are the spread of the starts and a typical ``|F|``.
+    ``scales`` are the spread of the starts and a typical ``|F|``; ``enough`` is an ``|F|`` that needs no more steps.
 
-    Starts go through in chunks of one size, ``rows`` at most, and roots fill slots whose number doubles, so that one
-    program serves nearly all calls.
+    The default solver takes its steps in stages, after each of which only those starts go on that have not arrived and
+    whose ``|G|`` still falls: a batch takes as long as its slowest row. Starts go through in chunks of one size, and
+    roots fill slots whose number doubles, so that one program serves nearly all calls.
     """
     count, size = starts.shape
     slots = max(SLOTS, 1 << max(len(known) - 1, 0).bit_length())
@@ -94,16 +102,31 @@ def land(
     padded[: len(known)] = known
     used = jnp.asarray(np.arange(slots) < len(known))
     deflated = Deflated(field, jnp.asarray(padded), used, *(jnp.asarray(one, float) for one in scales))
-    chunk = min(rows, max(1, ENTRIES // (size * max(slots, size if size <= DENSE else 32))))
-    filled = np.concatenate([starts, np.repeat(starts[-1:], -count % chunk, axis=0)])
-    parts = [_landed(deflated, jnp.asarray(filled[start : start + chunk]), solver) for start in range(0, count, chunk)]
-    xs, sizes = (np.concatenate([np.asarray(part[k]) for part in parts])[:count] for k in (0, 1))
+    rows = min(max(LANES, ROWS // size), max(1, ENTRIES // (size * max(slots, size if size <= DENSE else 32))))
+    stage = STAGE if solver is None else STEPS
+    xs, sizes, merits, left = starts.astype(float), np.full(count, np.inf), np.full(count, np.inf), np.arange(count)
+    for _ in range(0, STEPS, stage):
+        program = functools.partial(_landed, deflated, solver=solver_for(size, solver), steps=stage)
+        xs[left], sizes[left], after = _through(program, xs[left], rows)
+        going = (sizes[left] > enough) & (after < FALLING * merits[left])
+        merits[left] = after
+        left = left[going]
+        if not len(left):
+            break
     return xs, sizes
+
+
+def _through(program: Callable, starts: np.ndarray, rows: int) -> list[np.ndarray]:
+    """The results of a compiled program for starts (B, D), in chunks of ``rows``."""
+    count = len(starts)
+    filled = np.concatenate([starts, np.repeat(starts[-1:], -count % rows, axis=0)])
+    parts = [program(jnp.asarray(filled[k : k + rows])) for k in range(0, count, rows)]
+    return [np.concatenate([np.asarray(one) for one in ones])[:count] for ones in zip(*parts, strict=True)]
 
 
 @eqx.filter_jit
 def _polished(
-    field: Field, points: Float[Array, "B D"], scale: Scalar
+    field: Field, points: Float[Array, "B D"], *, scale: Scalar
 ) -> tuple[Float[Array, "B D"], Float[Array, " B"]]:
     def one(x: Float[Array, " D"]) -> tuple[Float[Array, " D"], Scalar]:
         newton = optx.Newton(rtol=1e-14, atol=1e-16)
@@ -114,10 +137,10 @@ def _polished(
     return jax.vmap(one)(points)
 
 
-def polish(field: Field, points: np.ndarray, scale: float, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Newton's method from ``rows`` points or fewer, for roots that are not simple, to which others only creep."""
-    filled = np.concatenate([points, np.repeat(points[-1:], rows - len(points), axis=0)])
-    xs, sizes = (np.asarray(one)[: len(points)] for one in _polished(field, jnp.asarray(filled), jnp.asarray(scale)))
+def polish(field: Field, points: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Newton's method from points (B, D), for roots that are not simple, to which others only creep."""
+    program = functools.partial(_polished, field, scale=jnp.asarray(scale))
+    xs, sizes = _through(program, points, max(LANES, ROWS // points.shape[1]))
     return xs, sizes
 
 
