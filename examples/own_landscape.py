@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 import dynamem as dm
@@ -70,7 +71,7 @@ def picture(found: Found) -> Figure:
     left, right = figure.subplots(1, 2)
     rest, plane = [point.x for point in found.points.stable], found.plane
     x, y = (plane.states()[:, axis].reshape(plane.labels.shape) for axis in range(2))
-    shown = mpl.colors.ListedColormap(["#ffffff", *COLOURS[: len(rest)]])
+    shown = ListedColormap(["#ffffff", *COLOURS[: len(rest)]])
     left.pcolormesh(x, y, np.maximum(plane.labels, -1), cmap=shown, vmin=-1.5, vmax=len(rest) - 0.5, alpha=0.35)
     for point in found.points.points:
         left.plot(*point.x, "o", color="black", markersize=6, fillstyle="full" if point.stable else "none")
