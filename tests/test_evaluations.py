@@ -65,9 +65,7 @@ def test_the_table_is_tested():
     assert "ShARK" in ROESSLER
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in ("DPMSolver2S", "ShARK") else pytest.mark.long) for n in TABLE]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.long) for n in TABLE])
 def test_calls_of_fixed_steps_are_those_of_the_table(name):
     """In two lengths, which tell calls before the first step from those in each."""
     solver = TABLE[name]()
@@ -87,7 +85,7 @@ def adaptive(name, given):
     return done.evaluations, counted(ask.flow, how, **kept_of(ask, method))
 
 
-@pytest.mark.parametrize("name", ["Bosh3", *(pytest.param(n, marks=pytest.mark.long) for n in ("Heun", "Dopri8"))])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "Bosh3" else pytest.mark.long) for n in EXPLICIT])
 def test_calls_of_adaptive_steps_are_those_of_the_table(name):
     """None for choosing the first step, and a step that is rejected costs what any step does."""
     told, found = adaptive(name, field)

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from ..lyapunov import solve
 
@@ -55,7 +55,7 @@ class Ahead:
             if isinstance(made, Future):
                 made.exception()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Ahead":
         return self
 
     def __exit__(self, *_: object) -> None:
