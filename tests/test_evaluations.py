@@ -103,3 +103,22 @@ def test_a_solver_that_no_table_knows_is_counted():
     """Implicit methods, and ours that solve for a factor of the step."""
     assert per_step(dfx.Kvaerno3()) is None
     assert per_step(dm.Relaxed(dfx.Heun())) is None
+
+
+def held_run(solver):
+    """Calls that are told for four steps of the flow of a mixture, held within the margin."""
+    law = dm.GaussianMixture(jnp.asarray([[1.0, 0.0], [-1.0, 0.5]]), jnp.full(2, 0.2), jnp.full(2, 0.5))
+    flow = dm.ProbabilityFlow(dm.DiffusionPath(dm.VP(), law))
+    problem = Problem("pair", flow, jnp.asarray([[1.0, 2.0], [0.5, -1.0]]), -1.0, 1.0, {})
+    return solved(asked(problem, 0), Method(dm.Stabilised(solver), steps=(4,)), 4, None).evaluations
+
+
+def test_a_step_that_is_held_costs_the_moments_of_the_law_too():
+    assert held_run(dm.DPMSolver2S()) == 4 * (2 + 1)
+
+
+@pytest.mark.long
+def test_calls_of_held_steps_that_keep_a_stage_are_counted():
+    """No table knows how often the first stage is asked for again; a law whose terms are counted is still found."""
+    assert per_step(dm.Stabilised(dfx.Bosh3())) is None
+    assert 1 + 4 * (3 + 1) <= held_run(dfx.Bosh3()) <= 1 + 4 * (4 + 1)

@@ -52,25 +52,25 @@ def terms(w, zeta, z):
 
 
 @eqx.filter_jit
-def walked(solver, zeta, w, y, s, rho, zs, steps):
-    """States (B, steps + 1) of steps of ratio rho from each start, the same normal in all steps."""
+def walked(solver, zeta, w, y, lams, zs, steps):
+    """States (B, steps + 1) of steps from each start on its own grid, the same normal in all steps."""
 
-    def one(w, y, s, rho, z):
-        lams = -jnp.log(s) - jnp.log(rho) * jnp.arange(steps + 1.0)
+    def one(w, y, lams, z):
         how = {"saveat": dfx.SaveAt(t0=True, steps=True), "max_steps": steps, "adjoint": dfx.ForwardMode()}
         return dfx.diffeqsolve(
             terms(w, zeta, z), solver, lams[0], lams[-1], None, y[None], stepsize_controller=dfx.StepTo(lams),
             throw=False, **how,
         ).ys[:, 0]  # fmt: skip
 
-    return jax.vmap(one)(w, y, s, rho, zs)
+    return jax.vmap(one)(w, y, lams, zs)
 
 
 def changes(solver, cases, zeta=0.0, zs=None, steps=3):
     """Changes of V (B, steps) in units of ``s^2``, for cases (B, 4) of w, y, s, rho."""
     w, y, s, rho = np.asarray(cases, float).T
     zs = zs if zs is None else jnp.asarray(zs)[:, None]
-    ys = np.asarray(walked(solver, zeta, *(jnp.asarray(part) for part in (w, y, s, rho)), zs, steps))
+    lams = -np.log(s)[:, None] - np.log(rho)[:, None] * np.arange(steps + 1)
+    ys = np.asarray(walked(solver, zeta, *(jnp.asarray(part) for part in (w, y, lams)), zs, steps))
     levels = s[:, None] * rho[:, None] ** np.arange(steps + 1)
     return np.diff(free(ys, levels, w[:, None]), axis=1) / levels[:, :-1] ** 2
 

@@ -3,9 +3,11 @@
 Along a `GradientFlow` calls of the energy and of its gradient are counted alike, as a solver may need either. A
 Jacobian counts as one call, whatever its size. A first step that is left to Diffrax (0.7.2) costs none: `diffeqsolve`
 wraps the terms, so that its controllers see no `ODETerm` and take 0.01. A solver that keeps its last stage calls once
-more each time that its very first step is rejected, which is not in the numbers of the table.
+more each time that its very first step is rejected, which is not in the numbers of the table. The law's moments, which
+`Stabilised` asks for once a step, count as a call.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +19,19 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._types import Time
-from ..flows import AbstractFlow, GradientFlow
+from ..flows import AbstractFlow, GradientFlow, ProbabilityFlow, ReverseSDE
 from ..lyapunov import TermDynamics, Trajectory, dynamics_of, solve
-from ..solvers import DDIM, DDPM, DPMSolver2M, DPMSolver2S, DPMSolverSDE, EDMHeun, EulerAncestral, ExponentialAB
+from ..solvers import (
+    DDIM,
+    DDPM,
+    DPMSolver2M,
+    DPMSolver2S,
+    DPMSolverSDE,
+    EDMHeun,
+    EulerAncestral,
+    ExponentialAB,
+    Stabilised,
+)
 
 
 PER_STEP: dict[type, int] = {
@@ -67,6 +79,9 @@ def per_step(solver: Any) -> tuple[int, int] | None:
         tableau = solver.tableau
         ignored = 0 if tableau.ignore_stage_f is None else int(np.sum(tableau.ignore_stage_f))
         return 0, len(tableau.b_sol) - ignored
+    if isinstance(solver, Stabilised):
+        known = per_step(solver.solver)
+        return None if known is None or known[0] else (0, known[1] + 1)  # a first stage that is kept may be redone
     return None
 
 
@@ -86,11 +101,11 @@ def evaluations_of(flow: Any, run: Trajectory, how: tuple, counter: Callable | N
         counter: a program for `counted`, where that is how it is found.
         kept: further arguments of the run's `solve`.
     """
-    known = calls_of(how)
+    known, tried = calls_of(how), np.asarray(run.count) - 1 + np.asarray(run.rejected)
     if known is None:
-        return counted(flow, how, counter, **kept)
+        moments = float(np.mean(tried)) if isinstance(how[2], Stabilised) else 0.0
+        return counted(flow, how, counter, **kept) + moments
     first, each = known
-    tried = np.asarray(run.count) - 1 + np.asarray(run.rejected)
     return float(np.mean(first + each * tried))
 
 
@@ -110,6 +125,8 @@ def counting(flow: Any, how: tuple, k: int, **kept: Any) -> tuple[tuple, dict[st
     """Arguments and keywords of the `solve` that counts the calls of state k."""
     states, span, solver, controller, dt0, keys = how
     watched = _watched(dynamics_of(flow), noisy=keys is not None)
+    if isinstance(solver, Stabilised) and solver.path is None and isinstance(flow, ProbabilityFlow | ReverseSDE):
+        solver = dataclasses.replace(solver, path=flow.path)  # which counted terms do not tell
     solver = jax.tree.map(
         lambda part: _watched(part, noisy=False) if _descends(part) else part, solver, is_leaf=_descends
     )

@@ -10,6 +10,10 @@ by the derivative of Diffrax's own solve on `diffrax.StepTo`, taken forward, so 
 states, and an energy that is no number counts as 1. The weight w grows while an energy rises. Of all grids visited the
 best without a rise beyond rounding is kept, and asked again by a plain solve. A repaired grid is then drawn back toward
 the given one, by bisection of the segment between their z, as far as it stays without a rise.
+
+With noise the error is that of the law of the ends, not in logarithms, and what must not rise is the mean (see
+`_noisy`): in R it is ``relu(mean (E_{k+1} - E_k))``. Of grids visited the last without a rise is kept, as an error of
+one round is a random number, and the plain solve, on paths of its own, tests each step's mean.
 """
 
 import dataclasses
@@ -20,6 +24,7 @@ import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
@@ -29,10 +34,11 @@ from .._errors import InputError
 from .._types import EnergyFn
 from .._validate import require_positive
 from ..catalog import System
-from ..lyapunov import Sized, rises_of, rounding_bound, solve
+from ..lyapunov import Sized, mean_test, rises_of, rounding_bound, solve
 from ._compare import problem_of
+from ._noisy import Normals, law_distance, martingales, normals_of, spread
 from ._records import Problem
-from ._solving import Asked, asked, distances, reference
+from ._solving import Asked, asked, reference
 
 
 ROUNDS, RATE, GROWTH = 200, 0.05, 1.1
@@ -46,8 +52,10 @@ class Schedule:
     Attributes:
         ts: times, shape (n + 1,).
         solver: the solver, with its tuned arrays.
-        error: root mean square over states of ``|x - reference|/sqrt(D)`` at the end; infinite if a solve fails.
-        rises: steps of all states in which the energy rose beyond rounding.
+        error: root mean square over states of ``|x - reference|/sqrt(D)`` at the end, with noise the energy distance of
+            the ends from the reference's; infinite if a solve fails.
+        rises: steps of all states in which the energy rose beyond rounding; with noise steps whose mean rises, at
+            confidence 0.999 for all together.
         largest: the largest such rise, 0 if there is none.
         held_error: the error of states that were held out, None without any.
         held_rises: their rises.
@@ -94,6 +102,7 @@ class Trial(eqx.Module):
     given: Float[Array, " n"]
     energy: EnergyFn | None
     solver: dfx.AbstractSolver
+    keys: Array | None
     where: Callable | None = eqx.field(static=True)
     repair: bool = eqx.field(static=True)
 
@@ -109,25 +118,42 @@ class Trial(eqx.Module):
     def __call__(self, point: tuple, weight: Float[Array, ""]) -> tuple[Array, dict]:
         """What is lowered; and error, R, whether a step rises beyond rounding, and the distance of the grids."""
         z, arrays = point
+        grid = self.grid(z)
+        paths = None if self.keys is None else normals_of(self.flow, self.states, grid, self.keys)
         run = solve(
-            self.flow, self.states, self.span, self.tuned(arrays), dfx.StepTo(self.grid(z)), None, None,
-            max_steps=len(z),
-        )  # fmt: skip
-        square, (risk, rising) = jnp.mean((run.xs[:, -1] - self.goal) ** 2), self._rises(run)
+            self.flow, self.states, self.span, self.tuned(arrays), dfx.StepTo(grid), None, paths, max_steps=len(z)
+        )
+        square, (risk, rising) = _square(run.xs[:, -1], self.goal, noisy=paths is not None), self._rises(run, paths)
         apart = jnp.mean((jax.nn.log_softmax(z) - jax.nn.log_softmax(self.given)) ** 2)
-        goal = apart if self.repair else jnp.log(square)
-        found = {"error": jnp.sqrt(square), "risk": risk, "rising": rising | ~jnp.all(run.ok), "apart": apart}
+        error = jnp.log(square) if paths is None else square / spread(self.goal)
+        goal = apart if self.repair else error
+        found = {
+            "error": jnp.sqrt(jax.nn.relu(square)),
+            "risk": risk,
+            "rising": rising | ~jnp.all(run.ok),
+            "apart": apart,
+        }
         return goal + weight * risk, found
 
-    def _rises(self, run: Any) -> tuple[Array, Array]:
+    def _rises(self, run: Any, paths: Normals | None) -> tuple[Array, Array]:
         if self.energy is None:
             return jnp.zeros(()), jnp.asarray(False)
         values, sizes = jax.vmap(jax.vmap(Sized(self.energy)))(run.ts, run.xs)
         change, bound = jnp.diff(values), rounding_bound(sizes)
+        if paths is not None:
+            mean = jnp.mean(change - martingales(self.energy, self.flow, paths, run.ts, run.xs), axis=0)
+            scale = jax.lax.stop_gradient(jnp.mean(jnp.abs(change), axis=0)) + jnp.finfo(change.dtype).tiny
+            share = jnp.where(jnp.isfinite(mean), jax.nn.relu(mean) / scale, 1.0)
+            return jnp.mean(share), ~jnp.all(mean <= jnp.mean(bound[:, 1:] + bound[:, :-1], axis=0))
         finite = jnp.isfinite(change)
         scale = jnp.mean(jnp.where(finite, jnp.abs(change), 0.0), axis=0) + jnp.finfo(change.dtype).tiny
         risk = jnp.mean(jnp.where(finite, jax.nn.relu(change) / jax.lax.stop_gradient(scale)[None], 1.0))
         return risk, ~jnp.all(change <= bound[:, 1:] + bound[:, :-1])  # an energy that is no number counts as risen
+
+
+def _square(ends: Array, goal: Array, *, noisy: bool) -> Array:
+    """The square of the error: of laws with noise, which may be below 0, else of states."""
+    return law_distance(ends, goal) if noisy else jnp.mean((ends - goal) ** 2)
 
 
 def _slope(trial: Trial, point: tuple, weight: Array) -> tuple[Any, dict]:
@@ -154,11 +180,12 @@ def optimise_schedule(
     """The grid of least error none of whose steps raises the problem's first energy; or the nearest, or the shortest.
 
     Arguments:
-        problem: flow without noise, states to fit, energies (the first must not rise; none asks for error alone), and
-            reference, as for `compare`.
-        solver: any Diffrax solver or sampler.
+        problem: flow, states to fit, energies (the first must not rise, with noise in mean; none asks for error alone),
+            and reference, as for `compare`.
+        solver: any Diffrax solver or sampler; with noise one that asks for increments only.
         ts: the grid to start from, shape (n + 1,), on the flow's clock; its ends stay.
-        where: arrays of the solver that are tuned too, as in `equinox.tree_at`: ``lambda solver: solver.r``.
+        where: arrays of the solver that are tuned too, as in `equinox.tree_at`: ``lambda solver: solver.r``, or
+            ``lambda solver: solver.S_churn``.
         repair: look for the grid nearest to ``ts`` instead, by the logarithms of the steps.
         tolerance: an error to be reached; then the grid of fewest steps, at most n, that does is looked for.
         held_out: more states, shape (B', D), to test the result on.
@@ -166,16 +193,13 @@ def optimise_schedule(
         rate: its rate, in units of the logarithms of steps.
 
     Raises:
-        InputError: a grid that does not increase or has one step only, a flow with noise, an energy that is not a
-            number at a state, or no reference.
+        InputError: a grid that does not increase or has one step only, an energy that is not a number at a state, or
+            no reference.
     """
     ready = problem_of(problem)
     grid = _checked(ready, ts, tolerance, repair=repair)
     ready = dataclasses.replace(ready, t0=float(grid[0]), t1=float(grid[-1]))
     ask = asked(ready, 0)
-    if ask.keys is not None:
-        msg = f"problem={ready.name!r} has noise: paths have no derivative in the times of steps, give an ODE"
-        raise InputError(msg)
     if where is not None:
         _named(solver, where)
     goal = reference(ask)[0]
@@ -184,7 +208,7 @@ def optimise_schedule(
     found = search(grid) if tolerance is None else _fewest(search, grid, float(tolerance))
     status, reason, after, history = found
     if held_out is not None:
-        other = asked(dataclasses.replace(ready, states=held_out, exact=_other(ready.exact)), 0)
+        other = asked(dataclasses.replace(ready, states=held_out, exact=_other(ready.exact)), 1)
         ends = reference(other)[0]
         given, after = (_held(one, _plain(other, ends, one.solver, one.ts)) for one in (given, after))
     steps = [np.log(np.diff(one.ts)) for one in (given, after)]
@@ -231,17 +255,32 @@ def _checked(problem: Problem, ts: Any, tolerance: float | None, *, repair: bool
 
 def _plain(ask: Asked, goal: Any, solver: Any, ts: Any) -> Schedule:
     """A grid's error and rises by a solve of its own."""
-    controller, most = dfx.StepTo(jnp.asarray(ts, ask.states.dtype)), len(ts) - 1
-    run = solve(ask.flow, ask.states, ask.span, solver, controller, None, None, max_steps=most)
-    ok, error = bool(jnp.all(run.ok)), float("inf")
-    if ok:
-        error = float(np.sqrt(np.mean(distances(np.asarray(run.xs)[:, -1], goal) ** 2)))
+    grid = jnp.asarray(ts, ask.states.dtype)
+    keys = None if ask.keys is None else _folded(ask.keys, 1)
+    paths = None if keys is None else normals_of(ask.flow, ask.states, grid, keys)
+    run = solve(ask.flow, ask.states, ask.span, solver, dfx.StepTo(grid), None, paths, max_steps=len(ts) - 1)
+    error = float("inf")
+    if bool(jnp.all(run.ok)):
+        square = _square(run.xs[:, -1], jnp.asarray(goal), noisy=keys is not None)
+        error = float(np.sqrt(max(square, 0.0)))
     rises, largest = 0, 0.0
     for energy in list(ask.problem.energies.values())[:1]:
         found = rises_of(energy, run.ts, run.xs, run.count)
-        rises, largest = int(found.rising.sum()), float(found.change[found.rising].max(initial=0.0))
+        change, rising = found.change, found.rising
+        if paths is not None:
+            test = mean_test(change, np.asarray(_martingales(energy, ask.flow, paths, run.ts, run.xs)), found.bound)
+            change, rising = test.mean, test.rising
+        rises, largest = int(rising.sum()), float(change[rising].max(initial=0.0))
         error = error if not found.undefined else float("inf")
     return Schedule(np.asarray(ts), solver, error, rises, largest)
+
+
+def _folded(keys: Array, number: int) -> Array:
+    """Keys of other normals."""
+    return jax.vmap(lambda key: jr.fold_in(key, number))(keys)
+
+
+_martingales = eqx.filter_jit(martingales)
 
 
 def _search(
@@ -250,15 +289,18 @@ def _search(
     """Status, reason, the best schedule of this number of steps, and the history."""
     z = jnp.log(jnp.diff(jnp.asarray(ts, ask.states.dtype)))
     energy = next(iter(ask.problem.energies.values()), None)
-    trial = Trial(ask.flow, ask.states, ask.span, jnp.asarray(goal), z, energy, solver, where, repair)
+    trial = Trial(ask.flow, ask.states, ask.span, jnp.asarray(goal), z, energy, solver, ask.keys, where, repair)
     point: Any = (z, None if where is None else where(solver))
     state, weight, history, speed = optax.adam(rate).init(point), 1.0, [], jnp.asarray(rate, z.dtype)
     best: tuple[tuple, tuple] = ((True, np.inf), point)  # with no round this is what was given
-    for _ in range(rounds):
+    for number in range(rounds):
+        if ask.keys is not None:
+            trial = eqx.tree_at(lambda one: one.keys, trial, _folded(ask.keys, 2 + number))
         further, state, found, finite = _round(trial, point, jnp.asarray(weight, z.dtype), speed, state)
         rising = bool(found["rising"])
         key = "risk" if rising else "apart" if repair else "error"
-        best = min(best, ((rising, _number(found[key])), point), key=lambda one: one[0])
+        size = _number(found[key]) if rising or repair or ask.keys is None else -number
+        best = min(best, ((rising, size), point), key=lambda one: one[0])
         history.append((_number(found["error"]), _number(found["risk"])))
         if not finite:
             break

@@ -96,7 +96,7 @@ def solve(
     solver: dfx.AbstractSolver,
     controller: dfx.AbstractStepSizeController,
     dt0: Float[Array, ""] | None,
-    keys: Array | None,
+    keys: Any,
     *,
     max_steps: int,
     dense: int = 0,
@@ -105,14 +105,17 @@ def solve(
 ) -> Trajectory:
     """Solve from every state over ``span = (t0, t1)``, keeping all steps and ``dense`` interpolated points.
 
-    ``shared`` lets fixed steps of any size see one Brownian path of a key, as adaptive ones do.
+    ``keys`` are those of Brownian paths, shape (B,), or paths of the caller's with a leading axis B, or None without
+    noise. ``shared`` lets fixed steps of any size see one Brownian path of a key, as adaptive ones do.
     """
     t0, t1 = span
     adaptive = shared or is_adaptive(controller)
     nodes, area = jnp.linspace(t0, t1, dense) if dense else None, levy_area(solver)
 
-    def one(x0: Float[Array, " D"], key: PRNGKeyArray | None) -> Trajectory:
-        control = None if key is None else brownian(flow.diffusion(t0, x0, args), span, adaptive, area, key)
+    def one(x0: Float[Array, " D"], key: Any) -> Trajectory:
+        control = key
+        if key is not None and not isinstance(key, dfx.AbstractPath):
+            control = brownian(flow.diffusion(t0, x0, args), span, adaptive, area, key)
         steps = dfx.SubSaveAt(t0=True, steps=True)
         saves = steps if nodes is None else [steps, dfx.SubSaveAt(ts=nodes)]
         solution: Any = dfx.diffeqsolve(
