@@ -318,6 +318,18 @@ def test_a_solver_that_fails_is_a_row():
     assert not found.orders
 
 
+def test_methods_of_one_name_have_programs_of_their_own():
+    told = []
+    pair = [Method(dfx.Euler(), steps=(4, 8), name="one"), Method(dfx.Heun(), steps=(4, 8), name="one")]
+    found = compare(decay(), pair, limits=False, progress=lambda *now: told.append(now))
+    x0 = np.asarray(decay().states)
+    factors = [1 - h + k * h**2 / 2 for k in (0, 1) for h in (0.25, 0.125)]
+    for row, factor in zip(found.rows, factors, strict=True):
+        assert row.error == pytest.approx(np.sqrt(np.mean(((factor**row.steps - np.exp(-1)) * x0) ** 2)), rel=1e-9)
+    assert [done for label, done, total in told if "compiling" in label and total == 4] == [0] * 4
+    assert [done for label, done, _ in told if "compiling" not in label] == [1, 2, 3, 4]
+
+
 def test_rises_are_seen():
     """On x' = -x over [0, 30] a step of 3 is beyond Euler's limit 2 and a step of 1 is not."""
     long_run = decay(t1=30.0, exact=None)

@@ -76,7 +76,7 @@ def compare(
         methods: `Method` records, or Diffrax solvers, which then run in 8 to 128 uniform steps.
         seed: of the Brownian paths.
         limits: whether to look for the largest safe step of each method too (ODEs).
-        progress: told ``(label, done, total)`` after each run.
+        progress: told ``(label, done, total)`` while programs are compiled and after each run.
 
     Raises:
         InputError: no method, an energy that is not a number at a state, or a problem without a reference.
@@ -92,7 +92,7 @@ def compare_all(
     """`compare` for several problems, each with methods of its own; one that cannot be asked is told in `errors`."""
     questions = [(problem_of(problem), [_named(one) for one in methods]) for problem, methods in questions]
     total = sum(len(method.steps or method.tolerances) for _, methods in questions for method in methods)
-    done, found = itertools.count(1), Comparison([], [], [], [], [], [])
+    found = Comparison([], [], [], [], [], [])
     alone = len(questions) == 1
     for problem, methods in questions:
         try:
@@ -107,13 +107,14 @@ def compare_all(
         rungs = [(method, *rung) for method in methods for rung in _ladder(method)]
         with Ahead() as ahead:
             for rung in rungs:
+                progress(f"{problem.name}: compiling {rung[0].name}", len(found.rows), total)
                 prepare(ahead, ask, *rung)
             ahead.wait()
             for rung in rungs:
                 row, curve = _row(ask, *rung, ahead, goal, found.errors)
                 found.rows.append(row)
                 found.curves.extend(curve)
-                progress(f"{problem.name}: {rung[0].name}", next(done), total)
+                progress(f"{problem.name}: {rung[0].name}", len(found.rows), total)
         _judge(found, ask, methods, goal, gap, limits=limits)
     return dataclasses.replace(found, curves=_few(found.curves))
 

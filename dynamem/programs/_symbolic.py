@@ -36,7 +36,7 @@ Expression = Any
 Entry = Any
 """A SymPy expression or truth value, or `UNDEFINED`."""
 
-DIGITS = 30
+DIGITS = 50
 SLACK = 1e-9
 LARGEST = float(np.finfo(np.float64).max)
 LEAST = 5e-324
@@ -84,23 +84,46 @@ def _hold_against_intervals(program: Program, inputs: Any, outputs: list[list[Ex
     for symbol in sorted(set().union(*(entry.free_symbols for line in inputs for entry in line)), key=str):
         low, high = bounds.get(symbol, (0.25 if bounds_of(symbol)[0] >= 0 else -2.0, 2.0))
         at[symbol] = rational(low + round(float(random.uniform(0.2, 0.8)) * 256) / 256 * (high - low))
-    points = [np.asarray([[float(entry.xreplace(at)) for entry in line]]) for line in inputs]
+    points, known = [np.asarray([[float(entry.xreplace(at)) for entry in line]]) for line in inputs], dict(at)
     for output, bound in zip(outputs, enclose(program, [(point, point.copy()) for point in points]), strict=True):
         fine = np.ones(bound.lo.shape, bool) if bound.ok is None else np.broadcast_to(bound.ok, bound.lo.shape)
         for place, entry in enumerate(output):
             if fine[0, place]:
-                _compare(entry, at, float(bound.lo[0, place]), float(bound.hi[0, place]))
+                _compare(entry, at, known, float(bound.lo[0, place]), float(bound.hi[0, place]))
 
 
-def _compare(entry: Expression, at: dict[Expression, Expression], lo: float, hi: float) -> None:
-    value = sympy.N(entry.xreplace(at), DIGITS)
-    if value.is_real:
-        slack = SLACK * (1.0 + abs(float(value)))
-        if lo - slack <= float(value) <= hi + slack:
-            return
+def _value(entry: Expression, known: dict[Expression, Expression]) -> Expression:
+    """Its number, each part evaluated once: substituted in the whole, exact numbers would grow long."""
+    left = [entry]
+    while left:
+        part = left[-1]
+        missing = [arg for arg in part.args if arg not in known]
+        left.extend(missing)
+        if missing:
+            continue
+        left.pop()
+        made = part.func(*(known[arg] for arg in part.args)) if part.args else part
+        known[part] = made if made.is_Integer or not made.is_number else sympy.N(made, DIGITS)
+    return sympy.N(known[entry], DIGITS)
+
+
+def _compare(entry: Expression, at: dict[Expression, Expression], known: Any, lo: float, hi: float) -> None:
+    value = _value(entry, known)
+    if _within(value, lo, hi):
+        return
+    value = sympy.N(entry.xreplace(at), DIGITS)  # exact until the end, where digits may have been lost
+    if _within(value, lo, hi):
+        return
     where = {str(symbol): str(number) for symbol, number in at.items()}
     msg = f"at {where} the symbolic value is {value} and the program's is in [{lo!r}, {hi!r}]: a defect of dynamem"
     raise TranslationError(msg)
+
+
+def _within(value: Expression, lo: float, hi: float) -> bool:
+    if not value.is_real:
+        return False
+    slack = SLACK * (1.0 + abs(float(value)))
+    return bool(lo - slack <= float(value) <= hi + slack)
 
 
 # Entry by entry
