@@ -123,6 +123,14 @@ def test_a_wrong_translation_is_not_given_away(monkeypatch):
         symbolic(translate(branch, ()), [[x]])
 
 
+def test_what_is_passed_through_or_used_twice_is_held_against_the_program_too():
+    x = sympy.Symbol("x", real=True)
+    found = symbolic(translate(lambda x: (x, jnp.stack([x, (1 - x) * x, (1 - x) ** 3])), ()), [[x]])
+    assert [[sympy.expand(entry) for entry in entries] for entries in found] == [
+        [x], [x, x - x**2, sympy.expand((1 - x) ** 3)]
+    ]  # fmt: skip
+
+
 def test_what_is_undefined_spoils_only_what_uses_it():
     x = sympy.Symbol("x", real=True)
     guarded = translate(lambda x: jnp.where(x > 0, jnp.log(jnp.where(x > 0, x, 1.0)), -jnp.inf), ())

@@ -94,7 +94,7 @@ def _hold_against_intervals(program: Program, inputs: Any, outputs: list[list[Ex
 
 def _value(entry: Expression, known: dict[Expression, Expression]) -> Expression:
     """Its number, each part evaluated once: substituted in the whole, exact numbers would grow long."""
-    left = [entry]
+    left = [] if entry in known else [entry]
     while left:
         part = left[-1]
         missing = [arg for arg in part.args if arg not in known]
