@@ -238,6 +238,21 @@ def test_the_controller_costs_nothing_where_nothing_rises():
     np.testing.assert_allclose(np.asarray(held.ys), np.asarray(plain.ys), rtol=0, atol=1e-12)  # two programs
 
 
+@pytest.mark.parametrize("rtol", [1e-2, pytest.param(1e-1, marks=pytest.mark.long)])
+def test_a_step_that_the_wrapped_controller_rejects_is_its_own_affair(rtol):
+    """Candidates that rise, and that the error estimate rejects anyway, are tried again as without the energy."""
+    energy, states = dm.LogSumExp(XI, 16.0), jr.normal(jr.key(5), (60, 3))
+    flow, pid = dm.GradientFlow(energy), dfx.PIDController(rtol=rtol, atol=1e-3 * rtol)
+    plain, one = energies(pid, energy, flow, states, 8.0, solver=dfx.Bosh3())
+    held, other = energies(dm.LyapunovController(pid, energy), energy, flow, states, 8.0, solver=dfx.Bosh3())
+    fell = np.all(np.diff(plain, axis=1) < 1e-12, axis=1)
+    assert fell.any()
+    assert np.asarray(one.stats["num_rejected_steps"])[fell].sum() > 0
+    for name in ("num_steps", "num_rejected_steps"):
+        np.testing.assert_array_equal(np.asarray(other.stats[name])[fell], np.asarray(one.stats[name])[fell])
+    assert np.diff(held, axis=1).max() < 1e-12
+
+
 def test_a_flow_that_climbs_ends_the_solve():
     climb = dm.GradientFlow(lambda t, x: -(x @ x))
     controller = dm.LyapunovController(dfx.ConstantStepSize(), lambda t, x: x @ x)

@@ -1,7 +1,8 @@
 r"""A step-size controller that rejects steps which raise an energy.
 
-It wraps any other controller, whose decision stands wherever the energy does not rise beyond rounding. A step that
-raises it is rejected and tried again with half its length. Where the wrapped controller has a grid of its own
+It wraps any other controller, whose decision stands wherever it rejects a step, or the energy does not rise beyond
+rounding: a run that rises nowhere is not changed. A step that raises it is rejected and tried again with half its
+length. Where the wrapped controller has a grid of its own
 (`diffrax.ConstantStepSize`, `diffrax.StepTo`) the shorter steps lead back to it: they double again until its next time
 is reached. A flow that raises the energy by itself cannot be helped by short steps: once a step is shorter than a part
 ``smallest`` of the one that was asked for, the solve fails with `RESULTS.dt_min_reached`.
@@ -136,10 +137,10 @@ class LyapunovController(dfx.AbstractAdaptiveStepSizeController):
     ) -> tuple[Any, Any, Any, Any, Watched, dfx.RESULTS]:  # fmt: skip
         """Reject a rise; on the way back to a fixed grid, go on with longer steps; else the wrapped decision."""
         was, (value, size) = controller_state, self._energy(t1, y1_candidate)
-        rose = self._rose(was, value, size)
         keep, next0, next1, jump, inner, result = self.controller.adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, was.inner
         )
+        rose = keep & self._rose(was, value, size)  # what is rejected anyway is tried again as it would be
         detour = jnp.asarray(False) if self.adaptive else ~rose & (t1 < was.goal)
         tiny = rose & (SHRINK * (t1 - t0) < self.smallest.astype(was.planned.dtype) * was.planned)
         back = jnp.minimum(was.goal, t1 + GROW * (t1 - t0))
