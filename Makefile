@@ -7,7 +7,7 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/ready
 PEERS := .venv-peers
-SPREAD = -n $(JOBS) --dist loadfile
+SPREAD = -n $(JOBS) --dist worksteal
 # These files call every public function, so that they run with shapes and types checked at run time (a third slower).
 CHECKED := $(wildcard $(patsubst %,tests/test_%.py,basins binary branches capacity check contract critical_times energies \
 	exponents fixed_points generator guidance ham interpolants kernels lagrangians laws memories memorisation mixture \
