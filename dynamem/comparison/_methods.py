@@ -47,6 +47,8 @@ SAMPLERS = {
     "DPMSolver2M limited": DPMSolver2M(limited=True),
     "ExponentialAB 2": ExponentialAB(2), "ExponentialAB 3": ExponentialAB(3),
 }  # fmt: skip
+USUAL = ("DDIM", "EDMHeun", "DPMSolver2S", "DPMSolver2M", "ExponentialAB 3")
+"""Those that run by default, the first also on Karras's grid."""
 NOISY = {"DDPM": DDPM(), "EulerAncestral": EulerAncestral(), "DPMSolverSDE": DPMSolverSDE()}
 STOCHASTIC = {
     "EulerMaruyama": (dfx.Euler(), 1.0), "Heun": (dfx.Heun(), 1.0), "SEA": (dfx.SEA(), 1.0),
@@ -80,7 +82,10 @@ def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
         for name, one in EXPLICIT.items()
         if few is None or name in few
     ]
-    adaptive = [_adaptive(name, EXPLICIT[name], "explicit") for name in ("Bosh3", "Tsit5")]
+    adaptive = [
+        _adaptive(name, EXPLICIT[name], "explicit")
+        for name in (("Tsit5",) if diffusion and not every else ("Bosh3", "Tsit5"))
+    ]
     implicit = [Method(IMPLICIT["ImplicitEuler"], LADDER, name="ImplicitEuler", tags=("implicit",))]
     if diffusion and not every:
         implicit = []
@@ -92,7 +97,7 @@ def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
         implicit += [Method(one, SHORT, name=name, tags=("implicit", "stable")) for name, one in stable.items()]
     kind = "Radau" if stiff else "RK45"
     outside = [Method(f"scipy:{kind}", tolerances=TOLERANCES, name=f"scipy {kind}", tags=("scipy", "adaptive"))]
-    return [*(_samplers(problem) if diffusion else []), *fixed, *adaptive, *implicit, *outside]
+    return [*(_samplers(problem, every=every) if diffusion else []), *fixed, *adaptive, *implicit, *outside]
 
 
 def _adaptive(name: str, solver: dfx.AbstractSolver, tag: str) -> Method:
@@ -103,13 +108,13 @@ def _stochastic(solvers: dict[str, tuple[dfx.AbstractSolver, float]]) -> list[Me
     return [Method(one, LADDER, name=name, order=order, tags=("explicit",)) for name, (one, order) in solvers.items()]
 
 
-def _samplers(problem: Problem) -> list[Method]:
+def _samplers(problem: Problem, *, every: bool) -> list[Method]:
     """Samplers on uniform steps of lam, and on Karras's grid where the problem has it."""
-    found = [Method(one, SHORT, name=name, tags=("sampler",)) for name, one in SAMPLERS.items()]
+    names = SAMPLERS if every else USUAL
+    found = [Method(SAMPLERS[name], SHORT, name=name, tags=("sampler",)) for name in names]
     if "karras" in problem.grids:
         found += [
-            Method(one, SHORT[2:3], "karras", name=f"{name}, karras", tags=("sampler",))
-            for name, one in SAMPLERS.items()
-            if name in ("DDIM", "DPMSolver2M", "EDMHeun")
+            Method(SAMPLERS[name], SHORT[2:3], "karras", name=f"{name}, karras", tags=("sampler",))
+            for name in (("DDIM", "DPMSolver2M", "EDMHeun") if every else USUAL[:1])
         ]
     return found
