@@ -11,7 +11,7 @@ SPREAD = -n $(JOBS) --dist worksteal
 # These files call every public function, so that they run with shapes and types checked at run time (a third slower).
 CHECKED := $(wildcard $(patsubst %,tests/test_%.py,basins binary branches capacity check contract critical_times energies \
 	exponents fixed_points generator guidance ham interpolants kernels lagrangians laws memories memorisation mixture \
-	oscillators predictions samplers_of_others schedules shocks solvers))
+	optimise_schedule oscillators predictions samplers_of_others schedules shocks solvers))
 
 .PHONY: help setup audit test long peers lint bench constraints clean
 

@@ -17,7 +17,7 @@ from dynamem.catalog import DataSet
 from dynamem.comparison import COUNTEREXAMPLES
 from dynamem.comparison import problem as ready_problem
 from dynamem.comparison._noisy import Normals, law_distance
-from dynamem.comparison._schedules import Trial, _slope
+from dynamem.comparison._schedules import Trial, _allowed, _slope
 from dynamem.lyapunov import dynamics_of
 
 
@@ -144,6 +144,19 @@ def test_the_fewest_steps_that_reach_an_error():
     assert (none.status, "3 steps" in none.reason) == ("failed", True)
 
 
+WIDTH = 0.5
+
+
+def relaxing(start, count, energies, t1=2.0):
+    """``dx = -x dt + w sqrt(2) dW``: two Euler steps end at a Gaussian, as the flow does."""
+    tree = dfx.VirtualBrownianTree(0.0, t1, 1e-3, (1,), jr.key(0))
+    noise = dfx.ControlTerm(lambda t, x, args: WIDTH * np.sqrt(2) * jnp.ones((1, 1)), tree)
+    terms = dfx.MultiTerm(dfx.ODETerm(lambda t, x, args: -x), noise)
+    drawn = WIDTH * np.sqrt(-np.expm1(-2 * t1)) * jr.normal(jr.key(9), (count, 1))
+    exact = lambda x, t0, t1, w: x * jnp.exp(t0 - t1) + drawn[: len(x)]  # noqa: E731
+    return dm.Problem("relaxing", terms, jnp.full((count, 1), start), 0.0, t1, energies, exact=exact)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -156,6 +169,9 @@ def test_the_fewest_steps_that_reach_an_error():
         ({"repair": True, "problem": decay(1.0, {})}, "repair"),
         ({"where": lambda one: one.scan_kind}, "where"),
         ({"where": lambda one: one.eta}, "eta"),
+        ({"problem": relaxing(1.0, 1, {})}, "two or more"),
+        ({"problem": relaxing(1.0, 4, {}), "held_out": jnp.ones((1, 1))}, "held_out"),
+        ({"problem": relaxing(1.0, 4, {}), "tolerance": 0.1}, "has noise"),
     ],
 )
 def test_what_is_refused(change, words):
@@ -165,19 +181,6 @@ def test_what_is_refused(change, words):
 
 
 # ------------------------------------------------------------------------------- noise
-
-
-WIDTH = 0.5
-
-
-def relaxing(start, count, energies, t1=2.0):
-    """``dx = -x dt + w sqrt(2) dW``: two Euler steps end at a Gaussian, as the flow does."""
-    tree = dfx.VirtualBrownianTree(0.0, t1, 1e-3, (1,), jr.key(0))
-    noise = dfx.ControlTerm(lambda t, x, args: WIDTH * np.sqrt(2) * jnp.ones((1, 1)), tree)
-    terms = dfx.MultiTerm(dfx.ODETerm(lambda t, x, args: -x), noise)
-    drawn = WIDTH * np.sqrt(-np.expm1(-2 * t1)) * jr.normal(jr.key(9), (count, 1))
-    exact = lambda x, t0, t1, w: x * jnp.exp(t0 - t1) + drawn[: len(x)]  # noqa: E731
-    return dm.Problem("relaxing", terms, jnp.full((count, 1), start), 0.0, t1, energies, exact=exact)
 
 
 def gaussians_apart(mean, variance, other, other_variance):
@@ -260,8 +263,11 @@ def test_a_mean_that_rises_along_the_flow_itself_is_not_mended():
 
 @pytest.mark.long
 def test_churn_is_tuned():
-    """Of five steps of EDM's sampler on a mixture: less churn than was given, and a law nearer to the flow's own."""
-    problem = ready_problem("reverse_sde", DataSet("none", np.zeros((2, 2))), states=64)
+    """Of five steps of EDM's sampler on five Gaussians: less churn than was given, and a law nearer to the data's."""
+    problem = ready_problem("reverse_sde", DataSet("none", np.zeros((2, 2))), states=32)
+    random, means = np.random.default_rng(0), np.asarray(problem.memories)
+    drawn = means[random.integers(0, 5, 256)] + np.hypot(0.15, 0.1) * random.normal(size=(256, 2))
+    problem = dataclasses.replace(problem, exact=drawn)
     lams = -np.log(np.asarray(dm.karras_grid(5.0, 0.1, 5)))
     found = dm.optimise_schedule(
         problem, dm.EDMHeun(S_churn=1.5, steps=5), lams, where=lambda one: one.S_churn, rounds=80, rate=0.03
@@ -269,3 +275,11 @@ def test_churn_is_tuned():
     assert (found.status, found.after.rises) == ("holds", 0)
     assert float(found.after.solver.S_churn) < 1.0
     assert found.after.error < 0.7 * found.before.error
+
+
+def test_arrays_that_the_solver_refuses_are_not_taken():
+    """A negative churn has no derivative to come back by."""
+    assert _allowed(dm.EDMHeun(S_churn=1.0, steps=4))
+    refused = eqx.tree_at(lambda one: one.S_churn, dm.EDMHeun(S_churn=1.0, steps=4), jnp.asarray(-0.1))
+    assert not _allowed(refused)
+    assert _allowed(dfx.Euler())

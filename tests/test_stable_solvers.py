@@ -253,6 +253,17 @@ def test_a_step_that_the_wrapped_controller_rejects_is_its_own_affair(rtol):
     assert np.diff(held, axis=1).max() < 1e-12
 
 
+def test_a_candidate_that_is_infinite_is_tried_again():
+    """Its error is no number, so that the wrapped controller has no next time."""
+    energy = lambda t, x: jnp.sum(jnp.cosh(50 * x))  # noqa: E731
+    flow, pid = dm.GradientFlow(energy), dfx.PIDController(rtol=1e-3, atol=1e-6)
+    controller = dm.LyapunovController(pid, energy, smallest=1e-60)
+    values, found = energies(controller, energy, flow, jnp.ones((1, 2)), 0.05, 0.05, limit=1000)
+    assert np.isfinite(values).all()
+    assert np.diff(values, axis=1).max() < 1e-12
+    assert bool(jnp.all(dfx.is_okay(found.result)))
+
+
 def test_a_flow_that_climbs_ends_the_solve():
     climb = dm.GradientFlow(lambda t, x: -(x @ x))
     controller = dm.LyapunovController(dfx.ConstantStepSize(), lambda t, x: x @ x)

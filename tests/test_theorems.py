@@ -50,7 +50,7 @@ def test_quick_theorems_are_proved_and_others_like_them_are_not(name):
 def rows(tmp_path_factory):
     """What the command says of each theorem, in less than five minutes of its own, whatever else runs."""
     file, start = tmp_path_factory.mktemp("proved") / "p.json", time.process_time()
-    assert dynamem_command(["prove", "--json", str(file)]) == 0
+    assert dynamem_command(["prove", "--json", str(file)]) in (0, 1)  # each is asked for below
     assert time.process_time() - start < 300
     return {row["name"]: row for row in json.loads(file.read_text())["theorems"]}
 

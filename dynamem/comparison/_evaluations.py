@@ -103,7 +103,7 @@ def evaluations_of(flow: Any, run: Trajectory, how: tuple, counter: Callable | N
     """
     known, tried = calls_of(how), np.asarray(run.count) - 1 + np.asarray(run.rejected)
     if known is None:
-        moments = float(np.mean(tried)) if isinstance(how[2], Stabilised) else 0.0
+        moments = float(np.mean(tried[:COUNTED])) if isinstance(how[2], Stabilised) else 0.0
         return counted(flow, how, counter, **kept) + moments
     first, each = known
     return float(np.mean(first + each * tried))

@@ -66,8 +66,8 @@ def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
     """Methods for a problem: by whether it has noise, is stiff, or is the probability flow on clock "lam".
 
     Strong orders are those of additive noise for `ReverseSDE`, of general noise otherwise. With ``every`` all of
-    Diffrax's solvers with fixed steps and of `STABLE` are there, without it those of `BRIEF` for problems that have one
-    of its tags, and `DiscreteGradient`.
+    Diffrax's solvers with fixed steps, of `STABLE` and `SAMPLERS` are there, without it those of `BRIEF` for problems
+    that have one of its tags, `DiscreteGradient`, those of `USUAL`, and fewer adaptive ones.
     """
     flow, brief = problem.flow, [names for tag, names in BRIEF.items() if tag in problem.tags and not every]
     few = brief[-1] if brief else None

@@ -6,7 +6,8 @@ of a fine solve ``x*_b`` the error is the energy distance (Szekely & Rizzo 2013,
 
     d^2 = mean over a != b of 2 |x_a - x*_b| - |x_a - x_b| - |x*_a - x*_b|,     |x| here over sqrt(D),
 
-without bias, so that for equal laws it is 0 in mean and may be negative. The search draws new normals in every round,
+without bias for starts that are drawn independently from one law (or all equal): for equal laws it is 0 in mean, and it
+may be negative. The search draws new normals in every round,
 as it would fit the grid to those of one. An energy may rise along a path; its mean must not: from each step's change
 its martingale part ``grad E . g dW``, of mean 0, is taken before means over the states are.
 """
@@ -17,22 +18,25 @@ import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, PRNGKeyArray, Scalar
+from jaxtyping import Array, Float, Key, Scalar
 
 from .._types import EnergyFn
 from ..lyapunov import Directional
 
 
-NEAR = 1e-9
+NEAR = 1e-3
 """Part of a step by which a time may miss a node of the grid."""
 
 
 class Normals(dfx.AbstractPath):
-    """A path with increments ``sqrt(h) z``, where z depends on the step's number (and its part), not on its times."""
+    """A path with increments ``sqrt(h) z``, where z depends on the step's number (and its part), not on its times.
 
-    grid: Float[Array, " n"]
-    key: PRNGKeyArray
-    like: Float[Array, " m"]
+    Or many paths, with a leading axis.
+    """
+
+    grid: Float[Array, "*B n"]
+    key: Key[Array, "*B"]
+    like: Float[Array, "*B m"]
     t0: ClassVar[Any] = -jnp.inf
     t1: ClassVar[Any] = jnp.inf
 
@@ -56,7 +60,8 @@ def normals_of(flow: Any, states: Float[Array, "B D"], grid: Float[Array, " n"],
 
 def law_distance(ends: Float[Array, "B D"], goal: Float[Array, "B D"]) -> Scalar:
     """``d^2`` of two samples of one size; row b of both may have one start."""
-    count = len(ends)
+    count, centre = len(ends), jax.lax.stop_gradient(jnp.mean(goal, axis=0, keepdims=True))
+    ends, goal = ends - centre, goal - centre
     pairs = 2 * _apart(ends, goal) - _apart(ends, ends) - _apart(goal, goal)
     return jnp.sum(jnp.where(jnp.eye(count, dtype=bool), 0.0, pairs)) / (count * (count - 1))
 
@@ -68,9 +73,10 @@ def spread(goal: Float[Array, "B D"]) -> Scalar:
 
 
 def _apart(a: Float[Array, "B D"], b: Float[Array, "B D"]) -> Float[Array, "B B"]:
-    """``|a - b|/sqrt(D)`` of all pairs, with derivative 0 where it is 0."""
-    square = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(b**2, axis=1)[None] - 2 * a @ b.T
-    away = square > 1e-14 * (1 + jnp.max(jax.lax.stop_gradient(square)))
+    """``|a - b|/sqrt(D)`` of all pairs, with derivative 0 where it is 0 to rounding."""
+    sizes = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(b**2, axis=1)[None]
+    square = sizes - 2 * a @ b.T
+    away = square > 8 * jnp.finfo(square.dtype).eps * sizes
     return jnp.where(away, jnp.sqrt(jnp.where(away, square, 1.0) / a.shape[1]), 0.0)
 
 

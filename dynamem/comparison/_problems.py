@@ -112,7 +112,7 @@ def _flow_digits(data: DataSet, states: int, key: Any) -> Problem:
 
 
 def _mixture() -> GaussianMixture:
-    angles = 2 * jnp.pi * jnp.arange(5) / 5
+    angles = 2 * jnp.pi * jnp.arange(5.0) / 5
     means = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
     return GaussianMixture(means, jnp.full(5, 0.15), jnp.full(5, 0.2))
 

@@ -43,6 +43,8 @@ from ._solving import Asked, asked, reference
 
 ROUNDS, RATE, GROWTH = 200, 0.05, 1.1
 BISECTIONS = 12
+SURE = 3.0
+"""A mean rises that is so many standard errors above 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Schedule:
         ts: times, shape (n + 1,).
         solver: the solver, with its tuned arrays.
         error: root mean square over states of ``|x - reference|/sqrt(D)`` at the end, with noise the energy distance of
-            the ends from the reference's; infinite if a solve fails.
+            the ends from the reference's, 0 where its estimate is negative; infinite if a solve fails.
         rises: steps of all states in which the energy rose beyond rounding; with noise steps whose mean rises, at
             confidence 0.999 for all together.
         largest: the largest such rise, 0 if there is none.
@@ -141,10 +143,11 @@ class Trial(eqx.Module):
         values, sizes = jax.vmap(jax.vmap(Sized(self.energy)))(run.ts, run.xs)
         change, bound = jnp.diff(values), rounding_bound(sizes)
         if paths is not None:
-            mean = jnp.mean(change - martingales(self.energy, self.flow, paths, run.ts, run.xs), axis=0)
+            rest = change - martingales(self.energy, self.flow, paths, run.ts, run.xs)
+            mean, error = jnp.mean(rest, axis=0), jnp.std(rest, axis=0, ddof=1) / jnp.sqrt(len(rest))
             scale = jax.lax.stop_gradient(jnp.mean(jnp.abs(change), axis=0)) + jnp.finfo(change.dtype).tiny
             share = jnp.where(jnp.isfinite(mean), jax.nn.relu(mean) / scale, 1.0)
-            return jnp.mean(share), ~jnp.all(mean <= jnp.mean(bound[:, 1:] + bound[:, :-1], axis=0))
+            return jnp.mean(share), ~jnp.all(mean - SURE * error <= jnp.mean(bound[:, 1:] + bound[:, :-1], axis=0))
         finite = jnp.isfinite(change)
         scale = jnp.mean(jnp.where(finite, jnp.abs(change), 0.0), axis=0) + jnp.finfo(change.dtype).tiny
         risk = jnp.mean(jnp.where(finite, jax.nn.relu(change) / jax.lax.stop_gradient(scale)[None], 1.0))
@@ -180,14 +183,15 @@ def optimise_schedule(
     """The grid of least error none of whose steps raises the problem's first energy; or the nearest, or the shortest.
 
     Arguments:
-        problem: flow, states to fit, energies (the first must not rise, with noise in mean; none asks for error alone),
-            and reference, as for `compare`.
+        problem: flow, states to fit (with noise drawn from one law, or all equal), energies (the first must not rise,
+            with noise in mean; none asks for error alone), and reference, as for `compare`.
         solver: any Diffrax solver or sampler; with noise one that asks for increments only.
         ts: the grid to start from, shape (n + 1,), on the flow's clock; its ends stay.
         where: arrays of the solver that are tuned too, as in `equinox.tree_at`: ``lambda solver: solver.r``, or
             ``lambda solver: solver.S_churn``.
         repair: look for the grid nearest to ``ts`` instead, by the logarithms of the steps.
-        tolerance: an error to be reached; then the grid of fewest steps, at most n, that does is looked for.
+        tolerance: an error to be reached; then the grid of fewest steps, at most n, that does is looked for. Not
+            with noise.
         held_out: more states, shape (B', D), to test the result on.
         rounds: steps of the optimiser.
         rate: its rate, in units of the logarithms of steps.
@@ -200,6 +204,8 @@ def optimise_schedule(
     grid = _checked(ready, ts, tolerance, repair=repair)
     ready = dataclasses.replace(ready, t0=float(grid[0]), t1=float(grid[-1]))
     ask = asked(ready, 0)
+    if ask.keys is not None:
+        _sampled(ready, tolerance, held_out)
     if where is not None:
         _named(solver, where)
     goal = reference(ask)[0]
@@ -214,6 +220,17 @@ def optimise_schedule(
     steps = [np.log(np.diff(one.ts)) for one in (given, after)]
     apart = float(np.sqrt(np.mean((steps[0] - steps[1]) ** 2))) if len(steps[0]) == len(steps[1]) else None
     return OptimisedSchedule(status, reason, given, after, apart, history)
+
+
+def _sampled(problem: Problem, tolerance: float | None, held_out: Any) -> None:
+    """Refuse what cannot be asked of the law of some states."""
+    if tolerance is not None:
+        msg = f"tolerance={tolerance!r}: problem {problem.name!r} has noise, where errors are estimates; leave it out"
+        raise InputError(msg)
+    for name, states in (("problem.states", problem.states), ("held_out", held_out)):
+        if states is not None and len(states) < 2:
+            msg = f"{name} has {len(states)} states: a law needs two or more, drawn independently"
+            raise InputError(msg)
 
 
 def _named(solver: Any, where: Callable) -> None:
@@ -299,18 +316,28 @@ def _search(
         further, state, found, finite = _round(trial, point, jnp.asarray(weight, z.dtype), speed, state)
         rising = bool(found["rising"])
         key = "risk" if rising else "apart" if repair else "error"
-        size = _number(found[key]) if rising or repair or ask.keys is None else -number
+        size = _number(found[key]) if rising or ask.keys is None else -number
         best = min(best, ((rising, size), point), key=lambda one: one[0])
         history.append((_number(found["error"]), _number(found["risk"])))
         if not finite:
             break
-        point, weight = further, weight * (GROWTH if rising else 1.0)
+        point = further if _allowed(trial.tuned(further[1])) else (further[0], point[1])
+        weight = weight * (GROWTH if rising else 1.0)
     plain = lambda at: _plain(ask, goal, trial.tuned(at[1]), trial.grid(at[0]))  # noqa: E731
     after = plain(best[1])
     if repair and not after.rises:
         after = _nearest(plain, (z, best[1][1]), best[1], after)
     status, reason = ("holds", "") if not after.rises and np.isfinite(after.error) else ("failed", _why(after))
     return status, reason, after, np.asarray(history)
+
+
+def _allowed(solver: Any) -> bool:
+    """Whether the solver's own check lets its arrays be what they are."""
+    check = getattr(solver, "__check_init__", None)
+    try:
+        return check is None or check() is None
+    except InputError:
+        return False
 
 
 def _number(value: Any) -> float:

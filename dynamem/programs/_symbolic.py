@@ -108,7 +108,10 @@ def _value(entry: Expression, known: dict[Expression, Expression]) -> Expression
 
 
 def _compare(entry: Expression, at: dict[Expression, Expression], known: Any, lo: float, hi: float) -> None:
-    value = _value(entry, known)
+    try:
+        value = _value(entry, known)
+    except (TypeError, ValueError):  # a part that is no real number was compared
+        value = sympy.nan
     if _within(value, lo, hi):
         return
     value = sympy.N(entry.xreplace(at), DIGITS)  # exact until the end, where digits may have been lost

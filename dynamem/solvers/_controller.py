@@ -140,7 +140,8 @@ class LyapunovController(dfx.AbstractAdaptiveStepSizeController):
         keep, next0, next1, jump, inner, result = self.controller.adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, was.inner
         )
-        rose = keep & self._rose(was, value, size)  # what is rejected anyway is tried again as it would be
+        # What is rejected anyway is tried again as it would be, unless the error was no number and so is that time.
+        rose = (keep | ~jnp.isfinite(next1)) & self._rose(was, value, size)
         detour = jnp.asarray(False) if self.adaptive else ~rose & (t1 < was.goal)
         tiny = rose & (SHRINK * (t1 - t0) < self.smallest.astype(was.planned.dtype) * was.planned)
         back = jnp.minimum(was.goal, t1 + GROW * (t1 - t0))
@@ -157,10 +158,10 @@ class LyapunovController(dfx.AbstractAdaptiveStepSizeController):
         return keep, step0, step1, own & jump, now, result
 
     def _rose(self, was: Watched, value: Scalar, size: Scalar) -> Bool[Array, ""]:
-        """Whether the step is to be rejected; NaN is."""
+        """Whether the step is to be rejected; one to an energy that is no finite number is."""
         bound = rounding_bound(size + was.size) + self.tolerance.astype(value.dtype)
         highest = was.value if self.error is None else was.level
-        return ~(value <= highest + bound)
+        return ~((value <= highest + bound) & jnp.isfinite(value))
 
 
 def _where(choose: Any, new: Any, old: Any) -> Any:
