@@ -28,8 +28,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 import jax
 
 
-# Traces are many small objects, which the collector would look through again and again (a quarter of tracing).
-gc.set_threshold(100_000, 50, 100)
+# Traces are many small objects, which the collector would look through again and again.
+gc.set_threshold(100_000)
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -4,6 +4,7 @@ import dataclasses
 
 import diffrax as dfx
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -16,7 +17,7 @@ from dynamem._errors import InputError
 from dynamem.catalog import DataSet
 from dynamem.comparison import COUNTEREXAMPLES
 from dynamem.comparison import problem as ready_problem
-from dynamem.comparison._noisy import Normals, law_distance
+from dynamem.comparison._noisy import Normals, law_distance, martingales, normals_of
 from dynamem.comparison._schedules import Trial, _allowed, _slope
 from dynamem.lyapunov import dynamics_of
 
@@ -224,6 +225,18 @@ def test_normals_stay_while_the_grid_moves():
     assert not np.allclose(halves[0], halves[1])
     drawn = np.asarray([Normals(jnp.asarray([0.0, 4.0]), one, like).evaluate(0.0, 4.0) for one in jr.split(key, 400)])
     assert np.std(drawn) == pytest.approx(2.0, rel=0.1)
+
+
+def test_what_is_taken_from_each_step_has_mean_zero_and_is_the_noise_of_the_energy():
+    """Of ``x^2/2`` an Euler step changes ``x (-h x + g dW) + |...|^2/2``: its martingale part is ``x g dW``."""
+    flow, grid = dynamics_of(relaxing(3.0, 4000, {}).flow), jnp.asarray([0.0, 0.3, 2.0])
+    states = jnp.full((4000, 1), 3.0)
+    paths = normals_of(flow, states, grid, jr.split(jr.key(2), 4000))
+    ts, xs = jnp.broadcast_to(grid, (4000, 3)), jnp.broadcast_to(jnp.asarray([[3.0], [2.0], [1.0]]), (4000, 3, 1))
+    found = np.asarray(martingales(lambda t, x: 0.5 * (x @ x), flow, paths, ts, xs))
+    steps = [np.asarray(jax.vmap(lambda p, k=k: p.evaluate(grid[k], grid[k + 1])[0])(paths)) for k in range(2)]
+    np.testing.assert_allclose(found, WIDTH * np.sqrt(2) * np.stack([3.0 * steps[0], 2.0 * steps[1]], 1), rtol=1e-12)
+    assert np.all(np.abs(found.mean(axis=0)) < 4 * found.std(axis=0) / np.sqrt(4000))
 
 
 def test_derivatives_along_noise_are_those_of_differences():

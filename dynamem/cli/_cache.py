@@ -33,7 +33,7 @@ def cache_folder() -> Path | None:
 def prepare_jax(*, raising: bool = False) -> list[str]:
     """Switch 64 bits on, and the cache unless JAX's own variable names one or the folder cannot be made.
 
-    The collector of garbage is asked less often: tracing makes many small objects that stay (a quarter of its time).
+    The collector of garbage is asked less often, as tracing makes many small objects that stay.
 
     Arguments:
         raising: whether run-time checks raise, with their message, at the price of compiling such programs each time:
@@ -46,7 +46,7 @@ def prepare_jax(*, raising: bool = False) -> list[str]:
         os.environ.setdefault("EQX_ON_ERROR", "nan")
     import jax
 
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(100_000)
     jax.config.update("jax_enable_x64", True)
     folder = cache_folder()
     if folder is None or (os.environ.get("JAX_COMPILATION_CACHE_DIR") and not os.environ.get(VARIABLE)):

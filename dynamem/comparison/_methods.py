@@ -82,10 +82,8 @@ def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
         for name, one in EXPLICIT.items()
         if few is None or name in few
     ]
-    adaptive = [
-        _adaptive(name, EXPLICIT[name], "explicit")
-        for name in (("Tsit5",) if diffusion and not every else ("Bosh3", "Tsit5"))
-    ]
+    names = ("Tsit5",) if diffusion and not every else ("Bosh3", "Tsit5")
+    adaptive = [_adaptive(name, EXPLICIT[name], "explicit") for name in names]
     implicit = [Method(IMPLICIT["ImplicitEuler"], LADDER, name="ImplicitEuler", tags=("implicit",))]
     if diffusion and not every:
         implicit = []

@@ -62,10 +62,10 @@ def controllers(ask: Asked, solvers: Any) -> None:
         )
 
 
-def margins(ask: Asked, solver: Any, name: str, ladder: Any, grid: str = "uniform") -> None:
+def margins(ask: Asked, solver: Any, name: str, ladder: Any) -> None:
     """A row for each number of steps."""
     goal = reference(ask)[0]
-    kinds = [Method(one, ladder, grid, name=name) for one in (solver, dm.Stabilised(solver))]
+    kinds = [Method(one, ladder, name=name) for one in (solver, dm.Stabilised(solver))]
     for steps in ladder:
         runs = [solved(ask, method, steps, None).run for method in kinds]
         told = [
