@@ -79,6 +79,8 @@ BAD_USAGE = {
     "unknown expectation": (["audit", "--expect", "certain"], "certain"),
     "misspelt system": (["audit", "--system", "probability_flow/VQ"], "'probability_flow/VP'"),
     "unlike any system": (["audit", "--system", "zzzzzz"], "dynamem list"),
+    "unlike any problem": (["compare", "zzzzzz"], "problem='zzzzzz' is unknown; there are memory, memory_stiff"),
+    "misspelt problem": (["compare", "flow_digit"], "problem='flow_digit' is unknown; did you mean 'flow_digits'"),
     "expression for a system": (["audit", "--system", "os:system('true')"], "module:attribute"),
     "no attribute": (["audit", "--system", "json:"], "module:attribute"),
     "no such module": (["audit", "--system", "no_such_module:memory"], "no_such_module"),

@@ -1,7 +1,6 @@
 """Comparisons against known answers: safe steps, orders, counted calls, and rows of solvers that fail."""
 
 import diffrax as dfx
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -11,52 +10,10 @@ import pytest
 import scipy.integrate
 
 import dynamem as dm
-from dynamem._errors import InputError
 from dynamem.comparison import Method, Problem, compare, fitted, largest_safe_step
 from dynamem.comparison._compare import _theory
 from dynamem.comparison._solving import asked, solved
-
-
-class Line(eqx.Module):
-    """``x' = -L x`` with noise ``s x dW``, and ``|x|^2/2``."""
-
-    L: jax.Array
-    s: jax.Array
-
-    def drift(self, t, x, args):
-        return -self.L * x
-
-    def noise(self, t, x, args):
-        return self.s * x
-
-    def energy(self, t, x):
-        return 0.5 * (x @ x)
-
-
-def line(rate, s=0.0):
-    return Line(jnp.asarray(rate), jnp.asarray(s))
-
-
-def decay(**more):
-    """``x' = -x`` up to 1, whose exact end is ``x0/e``."""
-    f, x = line(1.0), jnp.asarray([[1.0, 2.0], [0.5, -1.0]])
-    fields = {
-        "name": "decay", "flow": dfx.ODETerm(f.drift), "states": x, "t0": 0.0, "t1": 1.0,
-        "energies": {"own": f.energy}, "exact": np.asarray(x) * np.exp(-1.0),
-    }  # fmt: skip
-    return Problem(**(fields | more))
-
-
-def geometric(a, s, count=1):
-    """``dx = -a x dt + s x dW`` (Ito), with its exact solution on the same paths."""
-    f = line(a, s)
-    path = dfx.VirtualBrownianTree(0.0, 1.0, tol=1e-3, shape=(), key=jr.key(0))
-    terms = dfx.MultiTerm(dfx.ODETerm(f.drift), dfx.ControlTerm(f.noise, path))
-
-    def exact(x, t0, t1, w):
-        return x * jnp.exp((-a - s**2 / 2) * (t1 - t0) + s * w)
-
-    return Problem("geometric", terms, jnp.ones((count, 1)), 0.0, 1.0, {"own": f.energy}, exact=exact)
+from tests.comparison_cases import decay, geometric, line
 
 
 # Real ends of stability intervals: |1 + z + z^2/2 + ...| = 1. Order 3 with 3 stages: 2.5127 (Hairer & Wanner, Solving
@@ -346,36 +303,3 @@ def test_filter_and_merge():
     assert [row.problem for row in both.filter(method="Euler").rows] == ["decay", "again"]
     assert {row.problem for row in both.filter(tag="easy").rows} == {"decay"}
     assert {curve.problem for curve in both.filter(problem="again").curves} == {"again"}
-
-
-EULER = [Method(dfx.Euler(), (8,))]
-BAD = {
-    "no method": (decay(), [], "name at least one"),
-    "no steps": (decay(), [Method(dfx.Euler())], "numbers of steps"),
-    "no step": (decay(), [Method(dfx.Euler(), (0, 8))], "increasing"),
-    "falling": (decay(), [Method(dfx.Euler(), (8, 4))], "increasing"),
-    "tolerance": (decay(), [Method(dfx.Tsit5(), tolerances=(0.0,))], "above 0"),
-    "grid": (decay(), [Method(dfx.Euler(), (8,), "karras")], "uniform"),
-    "falling grid": (
-        decay(grids={"back": lambda n: jnp.linspace(1.0, 0.0, n + 1)}), [Method(dfx.Euler(), (8,), "back")], "falling",
-    ),
-    "clock": (decay(t0=1.0, t1=0.0), EULER, "need t0 < t1"),
-    "energy": (decay(energies={"e": lambda t, x: x}), EULER, "need ()"),
-    "energy of more": (decay(energies={"e": lambda t, x: x @ jnp.ones(5)}), EULER, "takes no states"),
-    "exact": (decay(exact=np.zeros((3, 1))), EULER, "exact of problem"),
-    "no reference": (
-        decay(flow=dfx.ODETerm(lambda t, x, args: x * x), states=jnp.full((1, 1), 2.0), exact=None, energies={}),
-        EULER, "no reference",
-    ),
-    "scipy steps": (decay(), [Method("scipy:RK45", (8,))], "need tolerances"),
-    "scipy name": (decay(), [Method("scipy:RK99", tolerances=(1e-3,))], "one of"),
-    "scipy noise": (geometric(1.0, 0.5), [Method("scipy:RK45", tolerances=(1e-3,))], "has noise"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_named(name):
-    problem, methods, words = BAD[name]
-    with pytest.raises(InputError) as told:
-        compare(problem, methods, limits=False)
-    assert words in str(told.value)

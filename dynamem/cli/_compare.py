@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from ._systems import check_names
 
     check_seed(args.seed)
-    check_names(args.problems, list(PROBLEMS))
+    check_names(args.problems, list(PROBLEMS), "problem")
     if args.steps is not None and min(args.steps) < 1:
         msg = f"steps={min(args.steps)} is below 1; give numbers of fixed steps, for instance 8 16 32"
         raise InputError(msg)

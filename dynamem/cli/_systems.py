@@ -13,19 +13,25 @@ def is_own(name: str) -> bool:
     return ":" in name
 
 
-def check_names(names: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse names that are no built-in system and not of the form `module:attribute`.
+def check_names(names: Sequence[str], known: Sequence[str], kind: str = "system") -> None:
+    """Refuse names that are nothing built in and not of the form `module:attribute`.
+
+    Args:
+        names: what was asked for.
+        known: what is built in.
+        kind: what they are names of; those of systems are listed by `dynamem list`, others here.
 
     Raises:
         InputError: with the nearest names.
     """
     for name in names:
         if is_own(name):
-            _check_form(name)
+            _check_form(name, kind)
         elif name not in known:
             near = nearest(name, known)
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see `dynamem list`"
-            msg = f"system={name!r} is unknown; {hint}"
+            known_ones = "see `dynamem list`" if kind == "system" else f"there are {', '.join(known)}"
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else known_ones
+            msg = f"{kind}={name!r} is unknown; {hint}"
             raise InputError(msg)
 
 
@@ -40,10 +46,10 @@ def nearest(name: str, known: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(one for form in close for one in forms[form]))[:4]
 
 
-def _check_form(name: str) -> None:
+def _check_form(name: str, kind: str) -> None:
     module, _, attribute = name.partition(":")
     if not attribute.isidentifier() or not all(word.isidentifier() for word in module.split(".")):
-        msg = f"system={name!r} is not of the form module:attribute (two names, nothing is evaluated)"
+        msg = f"{kind}={name!r} is not of the form module:attribute (two names, nothing is evaluated)"
         raise InputError(msg)
 
 

@@ -1,8 +1,9 @@
 """`compare`: problems times methods times steps, each solved, timed, and asked whether its energies rose."""
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,7 +16,8 @@ from ._ahead import Ahead
 from ._limits import limit_of
 from ._orders import orders_of
 from ._records import Ascent, Curve, Method, Order, Problem, Row, Setting, StepLimit
-from ._solving import OUTSIDE, Asked, Solved, asked, distances, prepare, reason_of, reference, solved
+from ._reference import distances, prepare_reference, reference
+from ._solving import OUTSIDE, Asked, Solved, asked, prepare, reason_of, solved
 
 
 SHOWN = 6
@@ -93,30 +95,40 @@ def compare_all(
     questions = [(problem_of(problem), [_named(one) for one in methods]) for problem, methods in questions]
     total = sum(len(method.steps or method.tolerances) for _, methods in questions for method in methods)
     found = Comparison([], [], [], [], [], [])
-    alone = len(questions) == 1
-    for problem, methods in questions:
-        try:
-            ask = _checked(problem, methods, seed)
-            goal, gap = reference(ask)
-        except DynamemError as error:
-            if alone:
-                raise
-            found.errors.append(f"{problem.name}: {error}")
-            continue
-        found.problems.append(_setting(problem, gap))
-        rungs = [(method, *rung) for method in methods for rung in _ladder(method)]
-        with Ahead() as ahead:
-            for rung in rungs:
-                progress(f"{problem.name}: compiling {rung[0].name}", len(found.rows), total)
-                prepare(ahead, ask, *rung)
-            ahead.wait()
-            for rung in rungs:
-                row, curve = _row(ask, *rung, ahead, goal, found.errors)
-                found.rows.append(row)
-                found.curves.extend(curve)
-                progress(f"{problem.name}: {rung[0].name}", len(found.rows), total)
-        _judge(found, ask, methods, goal, gap, limits=limits)
+    with Ahead() as ahead:
+        posed = []
+        for problem, methods in questions:
+            with _told(problem, found.errors, alone=len(questions) == 1):
+                ask = _checked(problem, methods, seed)
+                prepare_reference(ahead, ask)
+                rungs = [(method, *rung) for method in methods for rung in _ladder(method)]
+                for rung in rungs:
+                    progress(f"{problem.name}: compiling {rung[0].name}", 0, total)
+                    prepare(ahead, ask, *rung)
+                posed.append((ask, methods, rungs))
+        ahead.wait()
+        for ask, methods, rungs in posed:
+            with _told(ask.problem, found.errors, alone=len(questions) == 1):
+                goal, gap = reference(ask, ahead)
+                found.problems.append(_setting(ask.problem, gap))
+                for rung in rungs:
+                    row, curve = _row(ask, *rung, ahead, goal, found.errors)
+                    found.rows.append(row)
+                    found.curves.extend(curve)
+                    progress(f"{ask.problem.name}: {rung[0].name}", len(found.rows), total)
+                _judge(found, ask, methods, goal, gap, limits=limits)
     return dataclasses.replace(found, curves=_few(found.curves))
+
+
+@contextlib.contextmanager
+def _told(problem: Problem, errors: list[str], *, alone: bool) -> Iterator[None]:
+    """A problem that cannot be asked is told, and the others go on; alone it raises."""
+    try:
+        yield
+    except DynamemError as error:
+        if alone:
+            raise
+        errors.append(f"{problem.name}: {error}")
 
 
 def _judge(

@@ -38,7 +38,8 @@ from ..lyapunov import Sized, mean_test, rises_of, rounding_bound, solve
 from ._compare import problem_of
 from ._noisy import Normals, law_distance, martingales, normals_of, spread
 from ._records import Problem
-from ._solving import Asked, asked, reference
+from ._reference import reference
+from ._solving import Asked, asked
 
 
 ROUNDS, RATE, GROWTH = 200, 0.05, 1.1

@@ -198,15 +198,20 @@ def _kicks(
 
     def one(ts: Array, xs: Array, key: PRNGKeyArray) -> Array:
         control = brownian(flow.diffusion(ts[0], xs[0], args), span, adaptive, area, key)
+        real = ts[1:] > ts[:-1]  # padding repeats a time, and a path has no increment over nothing
+        if adaptive:  # a tree knows the path at each time, so that each is asked for once
+            increments = jnp.diff(jax.vmap(control.evaluate)(ts), axis=0)
+        else:
+            ends = jnp.where(real, ts[:-1], span[0]), jnp.where(real, ts[1:], span[1])
+            increments = jax.lax.map(lambda pair: control.evaluate(*pair), ends)
 
-        def step(ends: tuple) -> Array:
-            t0, t1, x0 = ends
+        def step(start: tuple) -> Array:
+            t0, x0, increment, counts = start
             noise: Any = flow.diffusion(t0, x0, args)
-            real = t1 > t0  # padding repeats a time, and a path has no increment over nothing
-            kick = noise.mv(control.evaluate(jnp.where(real, t0, span[0]), jnp.where(real, t1, span[1])))
-            return jnp.where(real, kick, jnp.zeros_like(kick))
+            kick = noise.mv(increment)
+            return jnp.where(counts, kick, jnp.zeros_like(kick))
 
-        return jax.lax.map(step, (ts[:-1], ts[1:], xs[:-1]))
+        return jax.lax.map(step, (ts[:-1], xs[:-1], increments, real))
 
     return jax.vmap(one)(times, states, keys)
 

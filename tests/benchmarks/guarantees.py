@@ -25,7 +25,8 @@ from sklearn.datasets import load_digits
 import dynamem as dm
 from dynamem.catalog import DataSet
 from dynamem.comparison import COUNTEREXAMPLES, Method, problem
-from dynamem.comparison._solving import Asked, asked, distances, reference, solved
+from dynamem.comparison._reference import distances, reference
+from dynamem.comparison._solving import Asked, asked, solved
 from dynamem.lyapunov import rises_of
 
 
