@@ -2,10 +2,15 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import dynamem as dm
 from dynamem.cli import main
+from dynamem.cli._stability import MOST_POINTS, document
+from dynamem.stability._landscape import _corners
+from dynamem.stability._study import Study
 
 
 MODELS = """
@@ -63,9 +68,36 @@ def test_the_double_well_in_two_coordinates(study, tmp_path):
     assert all(1.0 <= shock["size"] < 1.001 for shock in one["shocks"].values())
     assert all(measure["reactivity"] == pytest.approx(-2) for measure in one["measures"].values())
     assert len(one["exponents"]["values"]) == 2
+    _assert_quadrants(one["plane"], np.asarray([point["x"] for point in one["points"]["points"] if point["stable"]]))
     page = (tmp_path / "found.html").read_text()
     assert "9 fixed points in the plane" in page
+    assert "Each colour" in page
+    assert "stored pattern" not in page
     assert "mathdefault" not in page
+
+
+def _assert_quadrants(plane, stable):
+    """Every state of the grid ends at the well of its quadrant."""
+    labels, a, b = (np.asarray(plane[name]) for name in ("labels", "a", "b"))
+    pairs = np.stack(np.meshgrid(plane["u"], plane["v"]), axis=-1)
+    np.testing.assert_array_equal(np.sign(stable[labels]), np.sign(a + pairs @ b.T))
+
+
+def test_a_map_needs_three_points_that_span_a_plane():
+    line = np.asarray([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]])
+    assert _corners(line, 0) is None
+    assert _corners(line[:2], 0) is None
+    np.testing.assert_array_equal(_corners(np.concatenate([line, [[0, 3.0, 0]]]), 1), [line[1], line[0], [0, 3, 0]])
+
+
+def test_levels_of_a_tree_with_many_points_have_none_in_json():
+    xi = np.random.default_rng(0).normal(size=(MOST_POINTS + 6, 2))
+    tree = dm.memory_tree(dm.Empirical(jnp.asarray(xi)), levels=12, refine=3)
+    found = Study("xi", (), None, tree, {}, {}, ())
+    points = document(found, {})["tree"]["points"]
+    assert [one is None for one in points] == [count > MOST_POINTS for count in tree.counts]
+    assert points[0] is None
+    np.testing.assert_array_equal(points[-1], tree.points[-1])
 
 
 def test_no_fixed_point_is_an_answer(study):

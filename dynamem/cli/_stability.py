@@ -14,6 +14,8 @@ from ._arguments import check_seed, data_options, output_options, seed_option
 SCHEMA = "dynamem.stability/1"
 STATES = 256
 DIFFUSION = "diffusion"
+MOST_POINTS = 64
+"""Levels of a tree with more points have null in their place: of 1,797 patterns they would be 60 MB."""
 DEFAULT = ("log_sum_exp", DIFFUSION)
 
 DESCRIPTION = """\
@@ -130,10 +132,13 @@ def records(value: Any) -> Any:
 
 
 def document(found: Any, environment: dict[str, Any]) -> dict[str, Any]:
-    """The JSON document: the records as they are."""
+    """The JSON document: the records as they are, but for the points of levels of a tree that have many."""
     from ._json import plain
 
-    return plain({"schema": SCHEMA, "environment": environment, **records(found)})
+    made = records(found)
+    if found.tree is not None:
+        made["tree"]["points"] = [points if len(points) <= MOST_POINTS else None for points in found.tree.points]
+    return plain({"schema": SCHEMA, "environment": environment, **made})
 
 
 def _deliver(found: Any, environment: dict[str, Any], shape: Any, paths: dict[str, Path]) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from ._blocks import Block, Section, Table
@@ -15,15 +16,22 @@ from ._words import clipped, counted, number, share
 
 
 if TYPE_CHECKING:
-    from ..stability import Capacity, CriticalTimes, FixedPoint, Landscape, OverlapCurve, Study, Tree
+    from ..stability import BasinMap, Capacity, CriticalTimes, FixedPoint, Landscape, OverlapCurve, Study, Tree
 
+FILLS = ("#97c2df", "#f5c98f", "#a8d5a2", "#d7b5d8", "#f2e394", "#c9b8a3", "#b9d9d9", "#e5b3b3")
 SHOWN, LISTED = 16, 40
 """Points of a figure, and of a table."""
 POINTS = (
     "Left to right, stable points by falling share of the initial states that end at them, with 95 % intervals "
-    "(Wilson). Blue: a stored pattern lies at the point. Orange: none does, so that the state is a mixture."
+    "(Wilson)."
 )
+STORED = "Blue: a stored pattern lies at the point. Orange: none does, so that the state is a mixture."
 PLANE = "Every fixed point that was found. Filled: stable. Hollow: not. Grey: the initial states."
+COLOURED = "Each colour: the states of a grid that end at one stable point; white: at none. "
+BASINS = (
+    COLOURED + "The plane goes through the point of the largest share, A, and the two that are nearest to it, B and C. "
+    "As the states lie on a grid, areas are no shares of anything random."
+)
 TREE = (
     "Left: how many stable fixed points the flow of the patterns has if its noise is held, against that noise. Right: "
     "the points that merge last, along the direction in which the patterns vary most; each line ends where its point "
@@ -69,9 +77,13 @@ def _landscape(one: "Landscape", shape: tuple[int, int] | None) -> list[Block]:
     if one.basins is not None:
         images.append(_bars(one, order[:SHOWN]))
         captions.append(POINTS)
+        captions += [STORED] * any(point.kind in ("memory", "mixture") for point, _ in order)
     if one.dimension == 2:
         images.append(_plane(one))
-        captions.append(PLANE)
+        captions.append(PLANE + (f" {COLOURED}".rstrip() if one.plane is not None else ""))
+    elif one.plane is not None:
+        images.append(_basins(one, one.plane))
+        captions.append(BASINS)
     if shape is not None and one.dimension == shape[0] * shape[1]:
         images.append(_pictures(one, order[:SHOWN], shape))
         captions.append("Below, the same points as images, each with its kind.")
@@ -99,6 +111,9 @@ def _plane(one: "Landscape") -> Image:
     assert one.points is not None
     figure = Figure(figsize=(4.2, 3.6))
     axes = figure.add_axes((0.14, 0.13, 0.83, 0.83))
+    if one.plane is not None:
+        states = one.plane.states().reshape(*one.plane.labels.shape, 2)
+        _shade(axes, one.plane.labels, states[0, :, 0], states[:, 0, 1])
     if one.basins is not None:
         starts = one.starts
         axes.plot(starts[:, 0], starts[:, 1], ".", color=QUIET, alpha=0.35, markersize=2)
@@ -107,6 +122,29 @@ def _plane(one: "Landscape") -> Image:
         axes.plot(point.x[0], point.x[1], "o", markersize=6, **look)
     axes.set(xlabel="first coordinate", ylabel="second coordinate")
     return image(figure, f"{one.name}: {counted(len(one.points.points), 'fixed point')} in the plane of its states.")
+
+
+def _shade(axes: Axes, labels: np.ndarray, u: np.ndarray, v: np.ndarray) -> None:
+    """A colour for each basin of a grid, by falling area; ``labels[i, j]`` is of ``(u[j], v[i])``."""
+    names, areas = np.unique(labels[labels >= 0], return_counts=True)
+    shades = np.full(labels.shape, -1)
+    for place, name in enumerate(names[np.argsort(-areas, kind="stable")]):
+        shades[labels == name] = place % len(FILLS)
+    axes.pcolormesh(u, v, shades, cmap=ListedColormap(("white", *FILLS)), vmin=-1, vmax=len(FILLS) - 1, rasterized=True)
+
+
+def _basins(one: "Landscape", found: "BasinMap") -> Image:
+    """The map of basins on the plane through three stable points."""
+    figure = Figure(figsize=(4.4, 3.9))
+    axes = figure.add_axes((0.14, 0.12, 0.83, 0.83))
+    _shade(axes, found.labels, found.u, found.v)
+    axes.plot(*found.corners.T, "o", color="black", markerfacecolor="white", markersize=5)
+    for name, corner in zip("ABC", found.corners, strict=True):
+        axes.annotate(name, tuple(corner), (5, 5), textcoords="offset points", fontweight="bold")
+    axes.set(xlabel="along the plane", ylabel="across")
+    names, areas = np.unique(found.labels[found.labels >= 0], return_counts=True)
+    largest = share(float(areas.max(initial=0)) / found.labels.size)
+    return image(figure, f"{one.name}: {counted(len(names), 'basin')} on a plane, the largest has {largest} of it.")
 
 
 def _pictures(one: "Landscape", order: "list[tuple[FixedPoint, int | None]]", shape: tuple[int, int]) -> Image:

@@ -24,6 +24,7 @@ from ._enclose import Enclosures, enclose_fixed_points
 from ._exponents import Exponents, lyapunov_exponents
 from ._fixed_points import FixedPoint, FixedPoints, fixed_points
 from ._measures import Measures, measures
+from ._plane import BasinMap, basin_map
 from ._shocks import Shock, minimal_shock
 
 
@@ -40,6 +41,8 @@ MEASURED, EXPONENTS, TRAJECTORIES = 8, 3, 4
 SHOCKED = 2
 SHOCK: dict[str, Any] = {"directions": 8, "rounds": 5}
 """Points with a smallest shock, and how much is spent on each."""
+RESOLUTION, FLAT = 40, 1e-3
+"""States along a side of the map of basins; its corners span a plane if their triangle is this wide for its length."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Landscape:
         measures: local measures at stable points with large shares, by their place in ``points.stable``.
         shocks: smallest shocks found there, likewise.
         exponents: along runs of the first states.
+        plane: basins of the states of a plane: of two coordinates the box of the states, of more the plane through a
+            stable point with a large share and the two that are nearest to it.
         errors: what could not be computed, a sentence each.
         seconds: wall time of each part.
     """
@@ -75,6 +80,7 @@ class Landscape:
     measures: dict[int, Measures] = dataclasses.field(default_factory=dict)
     shocks: dict[int, Shock] = dataclasses.field(default_factory=dict)
     exponents: Exponents | None = None
+    plane: BasinMap | None = None
     errors: tuple[str, ...] = ()
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
@@ -113,7 +119,7 @@ def landscape(
         tell: takes a sentence when a part begins.
     """
     work = _Work(system, at, states, budget_s, seed, tell)
-    parts = (work.points, work.enclosures, work.basins, work.measures, work.shocks, work.exponents)
+    parts = (work.points, work.enclosures, work.basins, work.measures, work.shocks, work.exponents, work.plane)
     for part in parts:
         if not work.interrupted:
             work.part(part)
@@ -228,6 +234,33 @@ class _Work:
         count = min(EXPONENTS, self.size)
         return lyapunov_exponents(self.dynamics, self.states[:TRAJECTORIES], count=count, segments=100, **self.span)
 
+    def plane(self) -> BasinMap | None:
+        """Basins on a plane, without noise."""
+        stable = self._stable()
+        if self.noisy or self.size < 2 or not stable:
+            return None
+        xs, margin = np.stack([one.x for one in stable]), 0.0
+        if self.size == 2:
+            lo, hi = _box(np.asarray(self.system.states, float))
+            corners: np.ndarray | None = np.asarray([lo, [hi[0], lo[1]], [lo[0], hi[1]]])
+        else:
+            corners, margin = _corners(xs, self._first(1)[0]), MARGIN
+        if corners is None:
+            return None
+        how: dict[str, Any] = {"resolution": RESOLUTION, "margin": margin, **self.span}
+        return basin_map(self.dynamics, corners, xs, **how)
+
+
+def _corners(xs: np.ndarray, first: int) -> np.ndarray | None:
+    """A point, the nearest of the others, and the next that is not on a line with both; None if there is none."""
+    near = xs[np.argsort(np.sum((xs - xs[first]) ** 2, axis=1))]  # the first is itself
+    for third in near[2:]:
+        corners = np.stack([near[0], near[1], third])
+        wide, thin = np.linalg.svd(corners[1:] - corners[0], compute_uv=False)
+        if thin > FLAT * wide:
+            return corners
+    return None
+
 
 @contextmanager
 def _timed(seconds: dict[str, float], label: str) -> Iterator[None]:
@@ -277,7 +310,8 @@ def _between(points: np.ndarray, seed: int) -> np.ndarray:
 
 def _cut(value: Any) -> bool:
     """Whether Ctrl-C ended a part that keeps what it has."""
-    return (isinstance(value, Basins) and value.tried < len(value.labels)) or (
+    runs = value.basins if isinstance(value, BasinMap) else value
+    return (isinstance(runs, Basins) and runs.tried < len(runs.labels)) or (
         isinstance(value, Enclosures) and "interrupted" in value.reason
     )
 
