@@ -8,7 +8,8 @@ BIN := .venv/bin
 READY := .venv/ready
 PEERS := .venv-peers
 SPREAD = -n $(JOBS) --dist worksteal
-# These files call every public function, so that they run with shapes and types checked at run time (a third slower).
+# These files call every public function, so that they run with shapes and types checked at run time (a third slower);
+# not those of the room testing, since the checks draw random numbers, which Hypothesis refuses inside strategies.
 CHECKED := $(wildcard $(patsubst %,tests/test_%.py,basins binary branches capacity check contract critical_times energies \
 	exponents fixed_points generator guidance ham interpolants kernels lagrangians laws memories memorisation mixture \
 	optimise_schedule oscillators predictions samplers_of_others schedules shocks solvers))

@@ -89,6 +89,7 @@ ROOMS = [
         "cli",
         "report",
         "survey",
+        "testing",
         "comparison",
         "stability",
         "catalog",

@@ -52,7 +52,7 @@ class ExponentialAB(AbstractSampler):
             raise InputError(msg)
 
     def order(self, terms: Any) -> int:
-        """Order k."""
+        """Order k, from noise so high that the denoiser rests at first; else 2, as the first step is DDIM's."""
         del terms
         return self.k
 

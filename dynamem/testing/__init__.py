@@ -1,0 +1,33 @@
+"""Property-based testing of memories and diffusion models: Hypothesis strategies, and assertions that explain.
+
+Strategies are nouns (`patterns`, `betas`, `schedules`, ...); their arrays are NumPy's, of few shapes, so that a
+property compiles its programs once. Assertions take plain JAX callables, dynamem's flows and Diffrax terms; within a
+test of Hypothesis they tell it how near to a violation an example came (`hypothesis.target`), so that it climbs there.
+"""
+
+try:
+    import hypothesis as hypothesis
+except ImportError as error:
+    _MISSING = "dynamem.testing needs Hypothesis: pip install 'dynamem[test]', or pip install hypothesis"
+    raise ImportError(_MISSING) from error
+
+from ._energies import assert_energy_stable as assert_energy_stable
+from ._energies import assert_lyapunov as assert_lyapunov
+from ._energies import assert_supermartingale as assert_supermartingale
+from ._fields import assert_equivariant as assert_equivariant
+from ._fields import assert_gradient_flow as assert_gradient_flow
+from ._fields import assert_score_is_gradient as assert_score_is_gradient
+from ._samplers import assert_sampler_consistent as assert_sampler_consistent
+from ._schedules import assert_schedule as assert_schedule
+from ._strategies import KINDS as KINDS
+from ._strategies import SHAPES as SHAPES
+from ._strategies import betas as betas
+from ._strategies import couplings as couplings
+from ._strategies import mixtures as mixtures
+from ._strategies import patterns as patterns
+from ._strategies import preconditioners as preconditioners
+from ._strategies import schedules as schedules
+from ._strategies import states as states
+from ._strategies import step_grids as step_grids
+from ._strategies import systems as systems
+from ._strategies import weights as weights

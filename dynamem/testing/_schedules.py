@@ -1,0 +1,121 @@
+"""Is this a schedule? Signal and noise as they have to be, derivatives that fit, and what float32 leaves of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import InputError
+from ._told import aim, eps, fail
+
+
+GRID = 257
+EDGE = 1e-3
+"""Derivatives are asked for this far from the ends, where those of some schedules are infinite."""
+
+
+def assert_schedule(
+    schedule: Any, *, times: Any = None, rtol: float = 1e-6, clean: float = 0.2, float32: bool = True
+) -> None:
+    """``alpha`` and ``sigma`` make a schedule ``x_t = alpha(t) x_0 + sigma(t) eps`` on [0, 1], t = 1 the noisy end.
+
+    Asked for: both are finite and not negative, alpha positive before t = 1 and sigma after t = 0; ``sigma/alpha``
+    rises strictly; all this in float64 and in float32, where neighbours of the grid may be equal, as far as rounding
+    goes; the noise at t = 0 is at most ``clean`` of the signal. Where it has them: ``f``, ``g2``, ``alpha_dot``,
+    ``sigma_dot`` and ``lam`` are what alpha and sigma say, ``g2`` is not negative, and ``t_of_lam`` is the inverse.
+
+    Arguments:
+        schedule: anything with methods ``alpha(t)`` and ``sigma(t)`` of a scalar.
+        times: where it is asked, increasing in [0, 1]; 257 in equal steps if not given.
+        rtol: of derivatives and of the inverse.
+        clean: largest ``sigma(0)/alpha(0)``.
+        float32: whether float32 is asked for too.
+
+    Raises:
+        AssertionError: one of these fails; with the time and the values.
+        InputError: it has no alpha or sigma, or times that cannot be used.
+    """
+    ts = np.linspace(0.0, 1.0, GRID) if times is None else np.asarray(times, float)
+    if ts.ndim != 1 or len(ts) < 2 or not np.all(np.diff(ts) > 0) or ts[0] < 0 or ts[-1] > 1:
+        msg = f"times={times!r:.60}: need increasing times in [0, 1], at least two"
+        raise InputError(msg)
+    if jnp.result_type(float) != jnp.float64:
+        msg = "a schedule is asked for in float64: jax.config.update('jax_enable_x64', True) first"
+        raise InputError(msg)
+    alpha, sigma = (_values(schedule, name, ts) for name in ("alpha", "sigma"))
+    _signs(ts, alpha, sigma, "float64")
+    if sigma[0] > clean * alpha[0] and ts[0] == 0:
+        fail("data are not clean at t = 0", {"sigma(0)": sigma[0], "alpha(0)": alpha[0], "clean": clean})
+    _rising(ts, alpha, sigma, "float64")
+    _derived(schedule, ts[(ts >= EDGE) & (ts <= 1 - EDGE)], rtol)
+    if float32:
+        narrow = ts.astype(np.float32)
+        alpha, sigma = (_values(schedule, name, narrow) for name in ("alpha", "sigma"))
+        _signs(narrow, alpha, sigma, "float32")
+        _rising(narrow, alpha, sigma, "float32")
+
+
+def _values(schedule: Any, name: str, ts: np.ndarray) -> np.ndarray:
+    method = getattr(schedule, name, None)
+    if not callable(method):
+        msg = f"schedule={schedule!r:.60} has no method {name}(t): a schedule has alpha(t) and sigma(t)"
+        raise InputError(msg)
+    return np.asarray(jax.jit(jax.vmap(method))(jnp.asarray(ts)))
+
+
+def _signs(ts: np.ndarray, alpha: np.ndarray, sigma: np.ndarray, kind: str) -> None:
+    for name, value, inner in (("alpha", alpha, ts < 1), ("sigma", sigma, ts > 0)):
+        bad = ~np.isfinite(value) | (value < 0) | (inner & (value <= 0))
+        if bad.any():
+            place = int(np.argmax(bad))
+            told = {"t": float(ts[place]), name: float(value[place])}
+            fail(f"{name} is no finite positive number within the schedule, in {kind}", told)
+
+
+def _rising(ts: np.ndarray, alpha: np.ndarray, sigma: np.ndarray, kind: str) -> None:
+    """``sigma_k alpha_{k+1} < sigma_{k+1} alpha_k``; in float32 rounding may make them equal, but not turn them."""
+    gap = sigma[1:] * alpha[:-1] - sigma[:-1] * alpha[1:]
+    slack = 4 * eps(alpha.dtype) * sigma[1:] * alpha[:-1] if kind == "float32" else np.zeros_like(gap)
+    place = int(np.argmin(gap + slack))
+    aim(-float(gap[place]), f"fall of the noise-to-signal ratio, {kind}")
+    if gap[place] + slack[place] < 0 or (kind == "float64" and gap[place] == 0):
+        told = {"from t": float(ts[place]), "to t": float(ts[place + 1]), "alpha": alpha[place : place + 2],
+                "sigma": sigma[place : place + 2]}  # fmt: skip
+        fail(f"the noise-to-signal ratio sigma/alpha does not rise, in {kind}", told)
+
+
+def _derived(schedule: Any, ts: np.ndarray, rtol: float) -> None:
+    """What a schedule has beside alpha and sigma, against what these say."""
+
+    def rate(function: Callable) -> Callable:
+        return lambda t: jax.jvp(function, (t,), (jnp.ones_like(t),))[1]
+
+    def drift(t: Any) -> Any:
+        return rate(schedule.alpha)(t) / schedule.alpha(t)
+
+    wanted = {
+        "alpha_dot": rate(schedule.alpha),
+        "sigma_dot": rate(schedule.sigma),
+        "f": drift,
+        "g2": lambda t: 2 * schedule.sigma(t) * (rate(schedule.sigma)(t) - drift(t) * schedule.sigma(t)),
+        "lam": lambda t: jnp.log(schedule.alpha(t)) - jnp.log(schedule.sigma(t)),
+    }
+    for name, function in wanted.items():
+        if callable(getattr(schedule, name, None)):
+            found, right = _values(schedule, name, ts), np.asarray(jax.jit(jax.vmap(function))(jnp.asarray(ts)))
+            _agree(f"{name}(t) is not what alpha and sigma say", ts, found, right, rtol)
+    if callable(getattr(schedule, "g2", None)) and _values(schedule, "g2", ts).min() < 0:
+        place = int(np.argmin(_values(schedule, "g2", ts)))
+        fail("g2 is negative: the forward SDE takes noise away", {"t": float(ts[place])})
+    if callable(getattr(schedule, "t_of_lam", None)):
+        back = np.asarray(jax.jit(jax.vmap(lambda t: schedule.t_of_lam(wanted["lam"](t))))(jnp.asarray(ts)))
+        _agree("t_of_lam is not the inverse of lam", ts, back, ts, rtol)
+
+
+def _agree(what: str, ts: np.ndarray, found: np.ndarray, right: np.ndarray, rtol: float) -> None:
+    off = np.abs(found - right) - rtol * (np.abs(right) + rtol * np.abs(right).max())
+    place = int(np.argmax(np.where(np.isfinite(off), off, np.inf)))
+    if not off[place] <= 0:
+        fail(what, {"t": float(ts[place]), "found": float(found[place]), "expected": float(right[place]), "rtol": rtol})
