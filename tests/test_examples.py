@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -171,3 +173,11 @@ def test_own_landscape_is_certain_and_has_three_folds(tmp_path):
     np.testing.assert_allclose([one.p for one in folds], [1.860486, 2.139391, 3.422228], atol=1e-6)
     assert len(found.diagram.bifurcations) == 3
     assert ET.parse(tmp_path / "landscape.svg").getroot().tag.endswith("svg")
+
+
+def test_the_properties_of_a_project_hold_and_its_slip_is_found():
+    """In a process of its own, as its user would run it, with promotion as JAX has it."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "JAX_NUMPY"))}
+    asked = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(asked, cwd=FOLDER / "tested_project", env=plain, capture_output=True, text=True, check=False)
+    assert "10 passed" in done.stdout, done.stdout + done.stderr

@@ -1,7 +1,7 @@
 """Is this field what it says? A gradient, the gradient of that energy, a map that commutes with a symmetry."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,7 +11,8 @@ from jaxtyping import Array, PyTree
 
 from .._errors import InputError
 from .._types import EnergyFn, Given
-from ..lyapunov import dynamics_of
+from ..lyapunov import dynamics_of, rounding_bound
+from ..lyapunov._sizes import size_of
 from ._told import aim, eps, fail, literal, mapped, some_states
 
 
@@ -19,11 +20,62 @@ ROUNDING = 1e3
 """Rounding units that are forgiven, relative to the sizes compared, where no tolerance is given."""
 
 
+class _Gradients(eqx.Module):
+    """The drift, and ``-M grad E``."""
+
+    field: Any
+    energy: Callable
+    t: Array
+    args: PyTree
+    m: Any
+
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        slope: Any = jax.grad(self.energy, argnums=1)(self.t, x)
+        if callable(self.m):
+            slope = self.m(slope)
+        elif self.m is not None:
+            weight = jnp.asarray(self.m, x.dtype)
+            slope = weight * slope if weight.ndim < 2 else weight @ slope
+        return self.field.drift(self.t, x, self.args), -slope
+
+
+class _Jacobians(eqx.Module):
+    """A Jacobian, and its transpose."""
+
+    score: Callable
+
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        slopes = jax.jacfwd(self.score)(x)
+        return slopes, slopes.T
+
+
+class _Scores(eqx.Module):
+    """A score, and ``-grad E``."""
+
+    score: Callable
+    energy: Callable
+
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        return self.score(x), -jax.grad(self.energy)(x)
+
+
+class _Sides(eqx.Module):
+    """``f(g x)``, and ``g f(x)`` or ``f(x)``."""
+
+    function: Callable
+    action: Callable
+    invariant: bool = eqx.field(static=True)
+
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        value = self.function(x)
+        return self.function(self.action(x)), value if self.invariant else self.action(value)
+
+
 def assert_gradient_flow(
     energy: EnergyFn, flow: Any, states: Given, *, t: float = 0.0, args: PyTree = None,
     preconditioner: Callable | Given | None = None, rtol: float | None = None,
 ) -> None:  # fmt: skip
-    """The drift is ``-M grad E``, up to ``rtol`` of the sizes of the two.
+    """The drift is ``-M grad E``, up to ``rtol`` of their sizes, and the rounding of what they add and cancel.
 
     Arguments:
         energy: any ``E(t, x)``.
@@ -42,24 +94,9 @@ def assert_gradient_flow(
     field, time = dynamics_of(flow), jnp.asarray(t, xs.dtype)
     _require("energy", lambda x: energy(time, x), xs, ())
     _require("drift", lambda x: field.drift(time, x, args), xs, xs.shape[1:])
-    made, wanted = (np.asarray(part) for part in _both(field, energy, time, jnp.asarray(xs), args, preconditioner))
-    _compare("the drift is not -M grad E", xs, (made, wanted), ("drift", "-M grad E"), rtol,
-             "np.testing.assert_allclose(flow.drift(t, x, None), -jax.grad(energy, argnums=1)(t, x), rtol={rtol})",
-             {"t": float(t)})  # fmt: skip
-
-
-@eqx.filter_jit
-def _both(field: Any, energy: Callable, t: Array, xs: Array, args: PyTree, m: Any) -> tuple[Array, Array]:
-    def one(x: Array) -> tuple[Array, Array]:
-        slope: Any = jax.grad(energy, argnums=1)(t, x)
-        if callable(m):
-            slope = m(slope)
-        elif m is not None:
-            weight = jnp.asarray(m, x.dtype)
-            slope = weight * slope if weight.ndim < 2 else weight @ slope
-        return field.drift(t, x, args), -slope
-
-    return jax.vmap(one)(xs)
+    test = "np.testing.assert_allclose(flow.drift(t, x, None), -jax.grad(energy, argnums=1)(t, x), {within})"
+    told = _Told("the drift is not -M grad E", ("drift", "-M grad E"), test, {"t": float(t)})
+    _compare(_Gradients(field, energy, time, args, preconditioner), xs, rtol, told)
 
 
 def assert_score_is_gradient(
@@ -73,45 +110,21 @@ def assert_score_is_gradient(
         score: ``x (D,) -> (D,)``, a score or a denoiser at one noise level.
         states: float32 or float64, shape (B, D).
         energy: ``E(x)``; if given, the score has to be ``-grad E`` too.
-        rtol: largest ``|J - J^T| / |J|``, in Frobenius norms; 1,000 rounding units if not given.
+        rtol: largest ``|J - J^T| / (2 |J|)``, in Frobenius norms, and difference from the gradient, beside the
+            rounding of what is added and cancels; 1,000 rounding units if not given.
 
     Raises:
-        AssertionError: it is no gradient; with the state and the pair of coordinates that differ most.
+        AssertionError: it is no gradient; with the state, or both vectors.
         InputError: an argument that cannot be used.
     """
     xs = some_states(states)
     _require("score", score, xs, xs.shape[1:])
-    slopes = np.asarray(_jacobians(score, jnp.asarray(xs)))
-    allowed = ROUNDING * eps(xs.dtype) if rtol is None else rtol
-    sizes = np.linalg.norm(slopes, axis=(1, 2))
-    skew = np.linalg.norm(slopes - slopes.transpose(0, 2, 1), axis=(1, 2)) / np.where(sizes > 0, sizes, 1.0)
-    row = int(np.argmax(np.where(np.isfinite(skew), skew, np.inf)))
-    aim(float(skew[row] / allowed), "asymmetry of a Jacobian")
-    if not skew[row] <= allowed:
-        apart = np.abs(slopes[row] - slopes[row].T)
-        i, j = (int(k) for k in np.unravel_index(int(np.argmax(apart)), apart.shape))
-        facts = {"x": xs[row], "|J - J^T| / |J|": float(skew[row]), "allowed": allowed,
-                 f"d score_{i} / d x_{j}": float(slopes[row, i, j]),
-                 f"d score_{j} / d x_{i}": float(slopes[row, j, i])}  # fmt: skip
-        test = (
-            f"x = {literal(xs[row])}\nJ = jax.jacfwd(score)(x)\n"
-            f"assert jnp.linalg.norm(J - J.T) <= {allowed!r} * jnp.linalg.norm(J)"
-        )
-        fail("the score is no gradient: its Jacobian is not symmetric", facts, test)
+    test = "J = jax.jacfwd(score)(x)\nnp.testing.assert_allclose(J, J.T, {within})"
+    told = _Told("the score is no gradient: its Jacobian is not symmetric", ("Jacobian", "its transpose"), test, {})
+    _compare(_Jacobians(score), xs, rtol, told)
     if energy is not None:
-        found = tuple(np.asarray(part) for part in _scores(score, energy, jnp.asarray(xs)))
-        _compare("the score is not -grad E", xs, found, ("score", "-grad E"), rtol,
-                 "np.testing.assert_allclose(score(x), -jax.grad(energy)(x), rtol={rtol})", {})  # fmt: skip
-
-
-@eqx.filter_jit
-def _jacobians(score: Callable, xs: Array) -> Array:
-    return jax.vmap(jax.jacfwd(score))(xs)
-
-
-@eqx.filter_jit
-def _scores(score: Callable, energy: Callable, xs: Array) -> tuple[Array, Array]:
-    return jax.vmap(score)(xs), jax.vmap(lambda x: -jax.grad(energy)(x))(xs)
+        test = "np.testing.assert_allclose(score(x), -jax.grad(energy)(x), {within})"
+        _compare(_Scores(score, energy), xs, rtol, _Told("the score is not -grad E", ("score", "-grad E"), test, {}))
 
 
 def assert_equivariant(
@@ -121,10 +134,10 @@ def assert_equivariant(
 
     Arguments:
         function: ``x (D,) -> (D,)``, or ``x -> ()`` of an energy.
-        action: the symmetry ``g``, ``(D,) -> (D,)``, linear.
+        action: the symmetry ``g``, ``(D,) -> (D,)``.
         states: float32 or float64, shape (B, D).
         invariant: whether the values stay, as those of an energy do.
-        rtol: 1,000 rounding units if not given.
+        rtol: 1,000 rounding units if not given, beside the rounding of what is added and cancels.
 
     Raises:
         AssertionError: they differ; with the state and both sides.
@@ -133,17 +146,10 @@ def assert_equivariant(
     xs = some_states(states)
     _require("action", action, xs, xs.shape[1:])
     _require("function", function, xs, () if invariant else xs.shape[1:])
-    moved, stayed = (np.asarray(part) for part in _sides(function, action, jnp.asarray(xs), invariant))
-    pair = (moved.reshape(len(xs), -1), stayed.reshape(len(xs), -1))
-    right = "function(x)" if invariant else "action(function(x))"
-    _compare("the function does not commute with the action", xs, pair, ("function(action(x))", right), rtol,
-             f"np.testing.assert_allclose(function(action(x)), {right}, rtol={{rtol}})", {})  # fmt: skip
-
-
-@eqx.filter_jit
-def _sides(function: Callable, action: Callable, xs: Array, invariant: bool) -> tuple[Array, Array]:
-    moved = jax.vmap(lambda x: function(action(x)))(xs)
-    return moved, jax.vmap(lambda x: function(x) if invariant else action(function(x)))(xs)
+    names = ("function(action(x))", "function(x)" if invariant else "action(function(x))")
+    test = f"np.testing.assert_allclose({names[0]}, {names[1]}, {{within}})"
+    told = _Told("the function does not commute with the action", names, test, {})
+    _compare(_Sides(function, action, invariant), xs, rtol, told)
 
 
 def _require(name: str, function: Callable, xs: np.ndarray, shape: tuple) -> None:
@@ -153,17 +159,47 @@ def _require(name: str, function: Callable, xs: np.ndarray, shape: tuple) -> Non
         raise InputError(msg)
 
 
-def _compare(
-    what: str, xs: np.ndarray, pair: tuple, names: tuple[str, str], rtol: float | None, test: str, facts: dict[str, Any]
-) -> None:
-    """Fail unless two arrays (B, m) agree, row by row, relative to their sizes."""
-    allowed = ROUNDING * eps(xs.dtype) if rtol is None else rtol
-    sizes = np.linalg.norm(pair[0], axis=1) + np.linalg.norm(pair[1], axis=1)
-    off = np.linalg.norm(pair[0] - pair[1], axis=1) / np.where(sizes > 0, sizes, 1.0)
-    row = int(np.argmax(np.where(np.isfinite(off), off, np.inf)))
-    aim(float(off[row] / allowed), what)
-    if not off[row] <= allowed:
-        told = facts | {"x": xs[row], names[0]: pair[0][row], names[1]: pair[1][row],
-                        "relative difference": float(off[row]), "allowed": allowed}  # fmt: skip
-        times = "".join(f"{name} = {value!r}\n" for name, value in facts.items())
-        fail(what, told, f"x = {literal(xs[row])}\n{times}{test.format(rtol=allowed)}")
+class _Told(NamedTuple):
+    """The words of a failure: what, names of both sides, a line that tests it, and what goes before."""
+
+    what: str
+    names: tuple[str, str]
+    test: str
+    facts: dict[str, Any]
+
+
+def _compare(pair: Callable, xs: np.ndarray, rtol: float | None, told: _Told) -> None:
+    """Fail unless both sides agree at each state."""
+    part = ROUNDING * eps(xs.dtype) if rtol is None else rtol
+    left, right, rounding = (np.asarray(side) for side in _judged(pair, jnp.asarray(xs)))
+    first, second = left.reshape(len(xs), -1), right.reshape(len(xs), -1)
+    off = np.linalg.norm(first - second, axis=1)
+    allowed = part * (np.linalg.norm(first, axis=1) + np.linalg.norm(second, axis=1)) + rounding
+    ratio = off / np.maximum(allowed, np.finfo(xs.dtype).tiny)
+    row = int(np.argmax(np.where(np.isfinite(ratio), ratio, np.inf)))
+    aim(float(ratio[row]), told.what)
+    if not ratio[row] <= 1:
+        facts = told.facts | {"x": xs[row], told.names[0]: left[row], told.names[1]: right[row],
+                              "apart": float(off[row]), "allowed": float(allowed[row])}  # fmt: skip
+        times = "".join(f"{name} = {value!r}\n" for name, value in told.facts.items())
+        within = f"rtol={part!r}, atol={float(rounding[row])!r}"
+        fail(told.what, facts, f"x = {literal(xs[row])}\n{times}{told.test.format(within=within)}")
+
+
+@eqx.filter_jit
+def _judged(pair: Callable, xs: Array) -> tuple[Array, Array, Array]:
+    """Both sides at each state, and a bound of the rounding of the distance between them."""
+
+    def one(x: Array) -> tuple[Array, Array, Array]:
+        left, right = pair(x)
+        apart = left - right
+        size = jnp.linalg.norm(apart)
+        way = apart / jnp.where(size > 0, size, 1)
+
+        def along(z: Array) -> Array:
+            a, b = pair(z)
+            return jnp.sum(way * (a - b))
+
+        return left, right, rounding_bound(size_of(along, x))
+
+    return jax.vmap(one)(xs)
