@@ -5,6 +5,10 @@ import io
 import re
 from pathlib import Path
 
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import pytest
 
 import dynamem as dm
@@ -21,7 +25,7 @@ def blocks(language):
 
 @pytest.mark.long
 def test_the_example_prints_what_is_shown():
-    (code,), (shown,) = blocks("python"), blocks("text")
+    (code, _), (shown,) = blocks("python"), blocks("text")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
@@ -29,8 +33,34 @@ def test_the_example_prints_what_is_shown():
 
 
 def test_the_example_has_about_twenty_lines():
-    (code,) = blocks("python")
+    code, _ = blocks("python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 24
+
+
+class Climb(eqx.Module):
+    """The descent with a wrong sign."""
+
+    memory: dm.LogSumExp
+
+    def __call__(self, t, x, args):
+        return jax.grad(self.memory, argnums=1)(t, x)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_property_finds_an_energy_that_rises(sign):
+    _, code = blocks("python")
+
+    def flow(xi):
+        memory = dm.LogSumExp(jnp.asarray(xi), 1.0)
+        return dm.GradientFlow(memory) if sign > 0 else dfx.ODETerm(Climb(memory))
+
+    names = {"my_energy": lambda xi: dm.LogSumExp(jnp.asarray(xi), 1.0), "my_flow": flow, "__name__": "readme"}
+    exec(compile(code, "README.md", "exec"), names)
+    if sign > 0:
+        names["test_my_energy_falls"]()
+    else:
+        with pytest.raises(AssertionError, match="the energy rises"):
+            names["test_my_energy_falls"]()
 
 
 def test_links_lead_somewhere():
