@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._errors import InputError
 from .._types import EnergyFn, Given
+from .._validate import require_positive
 from ..flows import Map
 from ..lyapunov import Rate, check, controlled, dynamics_of, generator, magnitude, rates_at, rounding_bound
 from ..lyapunov._inputs import Question, question
@@ -65,8 +66,18 @@ def _question(energy: Any, flow: Any, xs: np.ndarray, span: tuple, args: Any, to
     if not (np.isfinite(span).all() and span[0] <= span[1]):
         msg = f"t0={span[0]!r}, t1={span[1]!r}: need finite times, t0 <= t1"
         raise InputError(msg)
-    ends = (jnp.asarray(span[0], xs.dtype), jnp.asarray(span[1], xs.dtype))
-    return question(energy, flow, jnp.asarray(xs), ends, args=args, tolerance=tolerance)
+    require_positive("tolerance", tolerance, zero=True)
+    dynamics = flow if isinstance(flow, Map) else dynamics_of(flow)
+    noisy = _fitting(energy, dynamics, jnp.asarray(xs[:1]), (float(span[0]), float(span[1])), args)
+    return Question(energy, dynamics, args, tolerance, "ito", noisy=bool(noisy))
+
+
+@eqx.filter_jit
+def _fitting(energy: Any, dynamics: Any, xs: Array, span: tuple[float, float], args: PyTree) -> Array:
+    """Whether there is noise, once all is known to fit together; compiled, so that it is seen once for all examples."""
+    with jax.ensure_compile_time_eval():  # times that are known
+        ends = (jnp.asarray(span[0], xs.dtype), jnp.asarray(span[1], xs.dtype))
+    return jnp.asarray(question(energy, dynamics, xs, ends, args=args, tolerance=0.0).noisy)
 
 
 def _gains(ask: Question, ts: np.ndarray, xs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +104,7 @@ def _rises(ask: Question, t: Any, x: np.ndarray, value: float, bound: float, sha
     if isinstance(ask.dynamics, Map):
         test = f"x, t = {literal(x)}, {float(t)!r}\nassert energy(t + 1, update(x)) <= energy(t, x) + {float(bound)!r}"
         fail("the energy rises over an update", facts, test)
-    rate: Rate = generator(ask.energy, ask.dynamics, ask.interpretation)(jnp.asarray(t), jnp.asarray(x), ask.args)
+    rate = _parts(ask, jnp.asarray(t), jnp.asarray(x))
     parts = {name: float(getattr(rate, name)) for name in ("schedule", "dissipation", "drift", "ito")}
     facts["made of"] = ", ".join(f"{name} {part:.6g}" for name, part in parts.items())
     test = (
@@ -101,6 +112,12 @@ def _rises(ask: Question, t: Any, x: np.ndarray, value: float, bound: float, sha
         f"rate = dm.generator(energy, flow)(t, x, None).total\nassert rate <= {float(bound) + ask.tolerance!r}"
     )
     fail("the energy rises", facts, test)
+
+
+@eqx.filter_jit
+def _parts(ask: Question, t: Array, x: Array) -> Rate:
+    """Compiled, as Hypothesis fails hundreds of times while it shrinks."""
+    return generator(ask.energy, ask.dynamics, ask.interpretation)(t, x, ask.args)
 
 
 def assert_supermartingale(
