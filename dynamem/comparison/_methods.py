@@ -58,7 +58,8 @@ ITO = {"EulerMaruyama": (dfx.Euler(), 0.5), "ItoMilstein": (dfx.ItoMilstein(), 1
 
 
 BRIEF = {"memory": ("Euler", "Heun", "Bosh3", "Tsit5", "Dopri8"), "stiff": ("Euler", "Heun", "Tsit5"),
-         "diffusion": ("Euler", "Heun", "Tsit5"), "noise": ("EulerMaruyama", "Heun", "ShARK")}  # fmt: skip
+         "diffusion": ("Heun", "Tsit5"), "linear": ("Euler", "Heun", "Bosh3", "Tsit5", "Dopri8"),
+         "noise": ("EulerMaruyama", "Heun", "ShARK")}  # fmt: skip
 """Diffrax's solvers with fixed steps that run by default, for problems with a tag, the last that it has."""
 
 
@@ -67,7 +68,7 @@ def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
 
     Strong orders are those of additive noise for `ReverseSDE`, of general noise otherwise. With ``every`` all of
     Diffrax's solvers with fixed steps, of `STABLE` and `SAMPLERS` are there, without it those of `BRIEF` for problems
-    that have one of its tags, `DiscreteGradient`, those of `USUAL`, and fewer adaptive ones.
+    that have one of its tags, `DiscreteGradient` where nothing is stiff, those of `USUAL`, and fewer adaptive ones.
     """
     flow, brief = problem.flow, [names for tag, names in BRIEF.items() if tag in problem.tags and not every]
     few = brief[-1] if brief else None
@@ -84,14 +85,15 @@ def methods_for(problem: Problem, *, every: bool = False) -> list[Method]:
     ]
     names = ("Tsit5",) if diffusion and not every else ("Bosh3", "Tsit5")
     adaptive = [_adaptive(name, EXPLICIT[name], "explicit") for name in names]
-    implicit = [Method(IMPLICIT["ImplicitEuler"], LADDER, name="ImplicitEuler", tags=("implicit",))]
+    ladder = SHORT if brief else LADDER
+    implicit = [Method(IMPLICIT["ImplicitEuler"], ladder, name="ImplicitEuler", tags=("implicit",))]
     if diffusion and not every:
         implicit = []
     if every or stiff or "linear" in problem.tags:
         implicit.append(_adaptive("Kvaerno5", IMPLICIT["Kvaerno5"], "implicit"))
     if isinstance(flow, GradientFlow):
         stable = STABLE | (SPLIT if isinstance(flow.energy, LogSumExp) else {})
-        stable = {name: one for name, one in stable.items() if every or name == "DiscreteGradient"}
+        stable = {name: one for name, one in stable.items() if every or (name == "DiscreteGradient" and not stiff)}
         implicit += [Method(one, SHORT, name=name, tags=("implicit", "stable")) for name, one in stable.items()]
     kind = "Radau" if stiff else "RK45"
     outside = [Method(f"scipy:{kind}", tolerances=TOLERANCES, name=f"scipy {kind}", tags=("scipy", "adaptive"))]
