@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import diffrax as dfx
@@ -97,3 +100,15 @@ def test_exit_codes_are_those_of_the_command_line():
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"`make (\w+)`", TEXT))))
 def test_make_targets_exist(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_the_property_sets_the_precision_that_it_needs():
+    """In a process of its own: here all tests have 64 bits."""
+    _, code = blocks("python")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "PYTEST"))}
+    script = f"{code}\nimport dynamem as dm\nmy_energy = lambda xi: dm.LogSumExp(xi, 1.0)\n"
+    script += "my_flow = lambda xi: dm.GradientFlow(my_energy(xi))\ntest_my_energy_falls()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=plain, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

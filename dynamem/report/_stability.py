@@ -27,7 +27,9 @@ POINTS = (
 )
 STORED = "Blue: a stored pattern lies at the point. Orange: none does, so that the state is a mixture."
 PLANE = "Every fixed point that was found. Filled: stable. Hollow: not. Grey: the initial states."
-COLOURED = "Each colour: the states of a grid that end at one stable point; white: at none. "
+COLOURED = (
+    "Each colour: the states of a grid that end at one stable point (after eight colours they repeat); white: at none. "
+)
 BASINS = (
     COLOURED + "The plane goes through the point of the largest share, A, and the two that are nearest to it, B and C. "
     "As the states lie on a grid, areas are no shares of anything random."

@@ -107,11 +107,17 @@ def _rises(ask: Question, t: Any, x: np.ndarray, value: float, bound: float, sha
     rate = _parts(ask, jnp.asarray(t), jnp.asarray(x))
     parts = {name: float(getattr(rate, name)) for name in ("schedule", "dissipation", "drift", "ito")}
     facts["made of"] = ", ".join(f"{name} {part:.6g}" for name, part in parts.items())
+    most = float(bound) + ask.tolerance
     test = (
         f"x, t = {literal(x)}, {float(t)!r}\n"
-        f"rate = dm.generator(energy, flow)(t, x, None).total\nassert rate <= {float(bound) + ask.tolerance!r}"
+        f"rate = dm.generator(energy, flow)(t, x, {_name(ask.args)}).total\nassert rate <= {most!r}"
     )
     fail("the energy rises", facts, test)
+
+
+def _name(args: PyTree) -> str:
+    """What the terms were given, as the lines of a printed test call it."""
+    return "None" if args is None else "args"
 
 
 @eqx.filter_jit
@@ -212,8 +218,9 @@ def assert_energy_stable(
                  "rounding": float(bound[h, row]), "share of steps": f"{np.mean(~(excess <= 0)):.2%}"}  # fmt: skip
         test = (
             f"x, t, h = {literal(xs[row])}, {float(t0)!r}, {float(sizes[h])!r}\n"
-            "memory = solver.init(flow.terms(), t, t + h, x, None)\n"
-            "y = solver.step(flow.terms(), t, t + h, x, None, memory, False)[0]\n"
+            f"terms = {'flow' if isinstance(flow, dfx.AbstractTerm) else 'flow.terms()'}\n"
+            f"memory = solver.init(terms, t, t + h, x, {_name(args)})\n"
+            f"y = solver.step(terms, t, t + h, x, {_name(args)}, memory, False)[0]\n"
             f"assert energy(t + h, y) <= energy(t, x) + {float(bound[h, row]) + tolerance!r}"
         )
         fail("a step raises the energy" if made[h, row] else "a step failed", facts, test)

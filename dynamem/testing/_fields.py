@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -94,7 +95,11 @@ def assert_gradient_flow(
     field, time = dynamics_of(flow), jnp.asarray(t, xs.dtype)
     _require("energy", lambda x: energy(time, x), xs, ())
     _require("drift", lambda x: field.drift(time, x, args), xs, xs.shape[1:])
-    test = "np.testing.assert_allclose(flow.drift(t, x, None), -jax.grad(energy, argnums=1)(t, x), {within})"
+    given = "None" if args is None else "args"
+    drift = f"{'flow.vf' if isinstance(flow, dfx.AbstractTerm) else 'flow.drift'}(t, x, {given})"
+    slope = "jax.grad(energy, argnums=1)(t, x)"
+    right = f"-{slope}" if preconditioner is None else f"-M({slope})"
+    test = f"np.testing.assert_allclose({drift}, {right}, {{within}})"
     told = _Told("the drift is not -M grad E", ("drift", "-M grad E"), test, {"t": float(t)})
     _compare(_Gradients(field, energy, time, args, preconditioner), xs, rtol, told)
 

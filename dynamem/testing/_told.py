@@ -40,8 +40,7 @@ def fail(what: str, facts: dict[str, Any], test: str = "") -> None:
 def literal(x: Any) -> str:
     """An array as Python, so that it reads back bit for bit."""
     array = np.asarray(x)
-    kind = "" if array.dtype == np.float64 else f", np.{array.dtype}"
-    return f"np.asarray({array.tolist()!r}{kind})"
+    return f"jnp.asarray({array.tolist()!r}, jnp.{array.dtype})"
 
 
 def _short(value: Any) -> str:
