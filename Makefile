@@ -9,7 +9,7 @@ READY := .venv/ready
 PEERS := .venv-peers
 SPREAD = -n $(JOBS) --dist worksteal
 # These files call every public function, so that they run with shapes and types checked at run time (a third slower);
-# not those of the room testing, since the checks draw random numbers, which Hypothesis refuses inside strategies.
+# without the plugin, which would be there before the checks; not those of the room testing, since the checks draw random numbers, which Hypothesis refuses inside strategies.
 CHECKED := $(wildcard $(patsubst %,tests/test_%.py,basins binary branches capacity check contract critical_times energies \
 	exponents fixed_points generator guidance ham interpolants kernels lagrangians laws memories memorisation mixture \
 	optimise_schedule oscillators predictions samplers_of_others schedules shocks solvers))
@@ -36,7 +36,7 @@ audit: $(READY)
 	@echo "The report is audit/report.html, its numbers are audit/audit.json."
 
 test: $(READY)
-	$(BIN)/python -m pytest $(SPREAD) --jaxtyping-packages=dynamem,beartype.beartype $(CHECKED)
+	$(BIN)/python -m pytest $(SPREAD) -p no:dynamem --jaxtyping-packages=dynamem,beartype.beartype $(CHECKED)
 	$(BIN)/python -m pytest $(SPREAD) $(addprefix --ignore=,$(CHECKED))
 
 long: $(READY)

@@ -13,13 +13,13 @@ import pytest
 
 from dynamem import catalog
 from dynamem._errors import DynamemError, InputError
+from dynamem._output import check, staged
 from dynamem.catalog._audit_types import Claim
 from dynamem.catalog._names import ENERGIES, SCHEDULES, SOLVERS, system_names
 from dynamem.catalog._rows import row
 from dynamem.cli import _progress, main
 from dynamem.cli._expect import exit_code
 from dynamem.cli._json import audit_text
-from dynamem.cli._output import check, staged
 from dynamem.cli._table import WIDTH
 
 

@@ -85,10 +85,17 @@ def test_the_map_has_every_room_and_no_other():
     assert listed == rooms
 
 
-@pytest.mark.parametrize("option", sorted(set(re.findall(r"`(--[a-z]+)", TEXT))))
+@pytest.mark.parametrize("option", sorted(set(re.findall(r"`(--(?!dynamem-)[a-z]+)", TEXT))))
 def test_options_exist(option):
     commands = make_parser()._subparsers._group_actions[0].choices.values()
     assert option in {name for one in commands for action in one._actions for name in action.option_strings}
+
+
+def test_options_of_the_plugin_exist(pytestconfig):
+    told = set(re.findall(r"`(--dynamem-[a-z]+)", TEXT))
+    assert told == {"--dynamem-report", "--dynamem-certify", "--dynamem-certificates", "--dynamem-profile"}
+    for option in told:
+        pytestconfig.getoption(option)  # raises where there is none
 
 
 def test_exit_codes_are_those_of_the_command_line():

@@ -367,7 +367,7 @@ def test_examples_of_one_shape_share_their_programs():
 
 
 def test_without_hypothesis_it_says_what_to_install():
-    code = "import sys; sys.modules['hypothesis'] = None\nimport dynamem.testing"
+    code = "import sys; sys.modules['hypothesis'] = None\nfrom dynamem.testing import patterns"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode
     assert "pip install 'dynamem[test]'" in done.stderr.splitlines()[-1]

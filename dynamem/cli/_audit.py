@@ -47,11 +47,11 @@ def register(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; everything that can be refused is refused before the computation starts."""
+    from .._output import check_all
     from ..catalog._names import system_names
     from ._collector import still
     from ._data import load, require_states
     from ._messages import note
-    from ._output import check_all
     from ._systems import check_names
 
     states = args.states if args.states is not None else QUICK_STATES if args.quick else STATES
@@ -96,9 +96,9 @@ def _compute(args: argparse.Namespace, data: Any, states: int) -> Any:
 
 def _deliver(audit: Any, paths: dict[str, Path]) -> None:
     """The table first and the report last, so that whatever goes wrong in one does not lose what came before it."""
+    from .._output import staged
     from ._json import audit_text
     from ._messages import say
-    from ._output import staged
     from ._table import audit_table
 
     say(audit_table(audit.rows, audit.claims))

@@ -79,8 +79,8 @@ def _numbers(text: str) -> list[float]:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; what can be refused is refused before anything is computed."""
+    from .._output import check_all
     from ._messages import complain, say
-    from ._output import check_all
 
     box, claim = _box(args), _claim(args.claim)
     if not 0 < args.budget_s < float("inf"):
@@ -213,7 +213,7 @@ def document(args: argparse.Namespace, title: str, verdict: Any) -> dict[str, An
 
 
 def _write(paths: dict[str, Path], args: argparse.Namespace, title: str, verdict: Any) -> None:
-    from ._output import staged
+    from .._output import staged
 
     texts = {"json": json.dumps(document(args, title, verdict), allow_nan=False) + "\n"}
     if verdict.evidence.get("certificate") is not None:

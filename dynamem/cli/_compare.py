@@ -50,12 +50,12 @@ def register(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; everything that can be refused is refused before the computation starts."""
+    from .._output import check_all
     from ..catalog._names import PROBLEMS
     from ._collector import still
     from ._data import load, require_states
     from ._ladders import compare_text
     from ._messages import note, say
-    from ._output import check_all
     from ._systems import check_names
 
     check_seed(args.seed)
@@ -133,7 +133,7 @@ def document(found: Any, environment: dict[str, Any]) -> dict[str, Any]:
 
 
 def _deliver(found: Any, environment: dict[str, Any], pictures: Any, paths: dict[str, Path]) -> None:
-    from ._output import staged
+    from .._output import staged
 
     if "json" in paths:
         with staged("json", paths["json"]) as draft:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from .._output import staged
 from ..report import write_certify_html
 from ..rigour import RateMap, rate_map
-from ._output import staged
 
 
 MOST = 3

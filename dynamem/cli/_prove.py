@@ -44,8 +44,8 @@ def register(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; what can be refused is refused before the first proof."""
+    from .._output import check_all
     from ._cache import prepare_jax
-    from ._output import check_all
 
     if args.timeout is not None and not 0 < args.timeout < float("inf"):
         msg = f"timeout={args.timeout!r}: must be a positive number of seconds"
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _draft(path: Path) -> Iterator[Path]:
-    from ._output import staged
+    from .._output import staged
 
     with staged("json", path) as draft:
         yield draft

@@ -15,6 +15,7 @@ import jax.random as jr
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .._errors import InputError
+from .._journal import recorded
 from .._types import EnergyFn
 from ..flows import Map
 from ._inputs import question, region_of, span_of, states_of, steps_of
@@ -23,6 +24,7 @@ from ._trajectory import Trajectory, is_adaptive, kicks, solve
 from ._verdict import Verdict
 
 
+@recorded
 def check(
     energy: EnergyFn,
     flow: Any,

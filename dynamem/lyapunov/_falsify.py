@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
+from .._journal import recorded
 from .._types import EnergyFn
 from ..flows import Map
 from ._climb import climb, starts_of
@@ -24,6 +25,7 @@ from ._trajectory import along
 from ._verdict import Verdict
 
 
+@recorded
 def falsify(
     energy: EnergyFn,
     flow: Any,

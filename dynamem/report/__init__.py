@@ -5,3 +5,4 @@ from ._page import write_compare_html as write_compare_html
 from ._page import write_html as write_html
 from ._page import write_stability_html as write_stability_html
 from ._page import write_survey_html as write_survey_html
+from ._page import write_testing_html as write_testing_html

@@ -28,6 +28,7 @@ from ._signs import maps_block
 from ._stability import stability_sections
 from ._summary import settings_table, summary_of
 from ._svg import style
+from ._testing import verdict_sections
 
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ COMPARED = (
 STUDIED = (
     "Fixed points, who arrives there and how firmly they are held; where a diffusion model decides. Shares have "
     "intervals, since states are samples; what is called certified holds for all states of the box that it names."
+)
+
+TESTED = (
+    "Verdicts of the checks and assertions that this run of pytest called, a row for each call in a test's source. A "
+    "call that held at its states is evidence and no proof; certified and proved speak of the whole region they name."
 )
 
 
@@ -138,6 +144,23 @@ def write_stability_html(
         sections = stability_sections(found, shape)
     text = _render(SECTIONS, title="Where memories and diffusion models come to rest", lead=STUDIED,
                    errors=found.errors, sections=sections, environment=settings_table(environment))  # fmt: skip
+    _write(Path(path), text.encode())
+
+
+def write_testing_html(
+    tests: Sequence[Mapping[str, Any]], environment: Mapping[str, Any], path: str | os.PathLike[str]
+) -> None:
+    """Write the verdicts of a run of pytest as a page.
+
+    Args:
+        tests: name, outcome, seconds and verdicts of each.
+        environment: settings and versions.
+        path: the file; an old one is replaced only once the new one is complete.
+    """
+    with style():
+        sections = verdict_sections(tests)
+    text = _render(SECTIONS, title="What the tests found", lead=TESTED, errors=[], sections=sections,
+                   environment=settings_table(environment))  # fmt: skip
     _write(Path(path), text.encode())
 
 

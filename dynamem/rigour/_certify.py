@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .._journal import recorded
 from .._types import EnergyFn
 from ..lyapunov import Verdict
 from ._affine import affine_of
@@ -25,6 +26,7 @@ BOXES_SHARE, ALGEBRA_SHARE = 0.25, 0.5
 """Boxes alone have so many seconds, or this part of the budget; then algebra has its part of the rest."""
 
 
+@recorded
 def certify(
     energy: EnergyFn,
     flow: Any,

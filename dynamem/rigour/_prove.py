@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
+from .._journal import recorded
 from .._types import EnergyFn
 from ..lyapunov import Verdict
 from ._ladder import Ladder, Settled, undefined_at
@@ -25,6 +26,7 @@ GUESSES = range(1, 17)
 LOOK_S, LAST_LOOK_S = 0.5, 3.0
 
 
+@recorded
 def prove(
     energy: EnergyFn,
     flow: Any,

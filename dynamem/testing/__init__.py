@@ -3,31 +3,56 @@
 Strategies are nouns (`patterns`, `betas`, `schedules`, ...); their arrays are NumPy's, of few shapes, so that a
 property compiles its programs once. Assertions take plain JAX callables, dynamem's flows and Diffrax terms; within a
 test of Hypothesis they tell it how near to a violation an example came (`hypothesis.target`), so that it climbs there.
+
+Names are resolved on first use: the pytest plugin (`dynamem.testing.plugin`) loads with every run of pytest in an
+environment that has dynamem, and needs neither JAX nor Hypothesis.
 """
 
-try:
-    import hypothesis as hypothesis
-except ImportError as error:
-    _MISSING = "dynamem.testing needs Hypothesis: pip install 'dynamem[test]', or pip install hypothesis"
-    raise ImportError(_MISSING) from error
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from ._energies import assert_energy_stable as assert_energy_stable
-from ._energies import assert_lyapunov as assert_lyapunov
-from ._energies import assert_supermartingale as assert_supermartingale
-from ._fields import assert_equivariant as assert_equivariant
-from ._fields import assert_gradient_flow as assert_gradient_flow
-from ._fields import assert_score_is_gradient as assert_score_is_gradient
-from ._samplers import assert_sampler_consistent as assert_sampler_consistent
-from ._schedules import assert_schedule as assert_schedule
-from ._strategies import KINDS as KINDS
-from ._strategies import SHAPES as SHAPES
-from ._strategies import betas as betas
-from ._strategies import couplings as couplings
-from ._strategies import mixtures as mixtures
-from ._strategies import patterns as patterns
-from ._strategies import preconditioners as preconditioners
-from ._strategies import schedules as schedules
-from ._strategies import states as states
-from ._strategies import step_grids as step_grids
-from ._strategies import systems as systems
-from ._strategies import weights as weights
+
+if TYPE_CHECKING:
+    from ._energies import assert_energy_stable as assert_energy_stable
+    from ._energies import assert_lyapunov as assert_lyapunov
+    from ._energies import assert_supermartingale as assert_supermartingale
+    from ._fields import assert_equivariant as assert_equivariant
+    from ._fields import assert_gradient_flow as assert_gradient_flow
+    from ._fields import assert_score_is_gradient as assert_score_is_gradient
+    from ._samplers import assert_sampler_consistent as assert_sampler_consistent
+    from ._schedules import assert_schedule as assert_schedule
+    from ._strategies import KINDS as KINDS
+    from ._strategies import SHAPES as SHAPES
+    from ._strategies import betas as betas
+    from ._strategies import couplings as couplings
+    from ._strategies import mixtures as mixtures
+    from ._strategies import patterns as patterns
+    from ._strategies import preconditioners as preconditioners
+    from ._strategies import schedules as schedules
+    from ._strategies import states as states
+    from ._strategies import step_grids as step_grids
+    from ._strategies import systems as systems
+    from ._strategies import weights as weights
+
+_MODULES = {
+    "_energies": "assert_energy_stable assert_lyapunov assert_supermartingale",
+    "_fields": "assert_equivariant assert_gradient_flow assert_score_is_gradient",
+    "_samplers": "assert_sampler_consistent",
+    "_schedules": "assert_schedule",
+    "_strategies": "KINDS SHAPES betas couplings mixtures patterns preconditioners schedules states step_grids systems "
+    "weights",
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    try:
+        import_module("hypothesis")
+    except ImportError as error:
+        missing = "dynamem.testing needs Hypothesis: pip install 'dynamem[test]', or pip install hypothesis"
+        raise ImportError(missing) from error
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,5 +1,6 @@
 """Does this energy fall? Along a flow, in mean over noise, and under a solver's steps of any size."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._errors import InputError
+from .._journal import note, recorded
 from .._types import EnergyFn, Given
 from .._validate import require_positive
 from ..flows import Map
 from ..lyapunov import Rate, check, controlled, dynamics_of, generator, magnitude, rates_at, rounding_bound
 from ..lyapunov._inputs import Question, question
+from ._boxes import on_the_box
 from ._told import aim, fail, literal, some_states
 
 
@@ -23,6 +26,7 @@ TIMES = 9
 STEPS = tuple(float(h) for h in np.geomspace(1e-3, 1e3, 13))
 
 
+@recorded
 def assert_lyapunov(
     energy: EnergyFn, flow: Any, states: Given, *, t0: float = 0.0, t1: float = 1.0, args: PyTree = None,
     tolerance: float = 0.0, times: int = TIMES,
@@ -58,8 +62,10 @@ def assert_lyapunov(
     excess = value - bound - tolerance
     place = int(np.argmax(excess))
     aim(float(excess[place] / max(bound[place], np.finfo(xs.dtype).tiny)), "rate over its rounding")
+    note(margin=float(np.max(value / np.maximum(bound + tolerance, np.finfo(xs.dtype).tiny))))
     if excess[place] > 0:
         _rises(ask, grid[place], where[place], value[place], bound[place], float(np.mean(excess > 0)))
+    note(climb=functools.partial(on_the_box, ask, xs, (t0, t1)))
 
 
 def _question(energy: Any, flow: Any, xs: np.ndarray, span: tuple, args: Any, tolerance: float) -> Question:
@@ -126,6 +132,7 @@ def _parts(ask: Question, t: Array, x: Array) -> Rate:
     return generator(ask.energy, ask.dynamics, ask.interpretation)(t, x, ask.args)
 
 
+@recorded
 def assert_supermartingale(
     energy: EnergyFn, flow: Any, states: Given, *, t0: float, t1: float, solver: dfx.AbstractSolver, dt0: float,
     key: PRNGKeyArray, args: PyTree = None, error: float = 1e-6, rounds: int = 4,
@@ -175,6 +182,7 @@ def assert_supermartingale(
     return rounds
 
 
+@recorded
 def assert_energy_stable(
     solver: dfx.AbstractSolver, energy: EnergyFn, flow: Any, states: Given, *, t0: float = 0.0,
     steps: tuple[float, ...] = STEPS, args: PyTree = None, tolerance: float = 0.0,
@@ -213,6 +221,7 @@ def assert_energy_stable(
     excess = np.where(made, change - bound - tolerance, np.inf)
     h, row = np.unravel_index(int(np.argmax(excess)), excess.shape)
     aim(float(excess[h, row] / max(bound[h, row], np.finfo(xs.dtype).tiny)), "rise in a step over its rounding")
+    note(margin=float(np.max(change / np.maximum(bound + tolerance, np.finfo(xs.dtype).tiny))))
     if not excess[h, row] <= 0:
         facts = {"solver": type(solver).__name__, "step": float(sizes[h]), "x": xs[row], "rise": float(change[h, row]),
                  "rounding": float(bound[h, row]), "share of steps": f"{np.mean(~(excess <= 0)):.2%}"}  # fmt: skip

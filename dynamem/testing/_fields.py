@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from .._errors import InputError
+from .._journal import note, recorded
 from .._types import EnergyFn, Given
 from ..lyapunov import dynamics_of, rounding_bound
 from ..lyapunov._sizes import size_of
@@ -72,6 +73,7 @@ class _Sides(eqx.Module):
         return self.function(self.action(x)), value if self.invariant else self.action(value)
 
 
+@recorded
 def assert_gradient_flow(
     energy: EnergyFn, flow: Any, states: Given, *, t: float = 0.0, args: PyTree = None,
     preconditioner: Callable | Given | None = None, rtol: float | None = None,
@@ -104,6 +106,7 @@ def assert_gradient_flow(
     _compare(_Gradients(field, energy, time, args, preconditioner), xs, rtol, told)
 
 
+@recorded
 def assert_score_is_gradient(
     score: Callable, states: Given, *, energy: Callable | None = None, rtol: float | None = None
 ) -> None:
@@ -132,6 +135,7 @@ def assert_score_is_gradient(
         _compare(_Scores(score, energy), xs, rtol, _Told("the score is not -grad E", ("score", "-grad E"), test, {}))
 
 
+@recorded
 def assert_equivariant(
     function: Callable, action: Callable, states: Given, *, invariant: bool = False, rtol: float | None = None
 ) -> None:
@@ -183,6 +187,7 @@ def _compare(pair: Callable, xs: np.ndarray, rtol: float | None, told: _Told) ->
     ratio = off / np.maximum(allowed, np.finfo(xs.dtype).tiny)
     row = int(np.argmax(np.where(np.isfinite(ratio), ratio, np.inf)))
     aim(float(ratio[row]), told.what)
+    note(margin=float(ratio[row]))
     if not ratio[row] <= 1:
         facts = told.facts | {"x": xs[row], told.names[0]: left[row], told.names[1]: right[row],
                               "apart": float(off[row]), "allowed": float(allowed[row])}  # fmt: skip

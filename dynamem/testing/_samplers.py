@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .._errors import InputError
+from .._journal import recorded
 from ..diffusion import VE, DiffusionPath, Empirical, GaussianMixture
 from ..flows import ProbabilityFlow
 from ..solvers import scan_solve
@@ -23,6 +24,7 @@ MEAN = (0.3, -1.1)
 STARTS = ((2.5, 1.0), (-3.0, 0.5), (0.0, -2.0))
 
 
+@recorded
 def assert_sampler_consistent(
     solver: Any, *, order: float | int, steps: tuple[int, ...] = (8, 16, 32, 64),
     span: tuple[float, float] = (-1.0, 2.0), slack: float = 0.35, exact_on_point: bool = False,

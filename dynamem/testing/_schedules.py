@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import InputError
+from .._journal import recorded
 from ._told import aim, eps, fail
 
 
@@ -16,6 +17,7 @@ EDGE = 1e-3
 """Derivatives are asked for this far from the ends, where those of some schedules are infinite."""
 
 
+@recorded
 def assert_schedule(
     schedule: Any, *, times: Any = None, rtol: float = 1e-6, clean: float = 0.2, float32: bool = True
 ) -> None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import InputError
+from .._journal import note
 
 
 def aim(value: float, label: str) -> None:
@@ -68,6 +69,7 @@ def some_states(states: Any) -> np.ndarray:
     if array.dtype == np.float64 and jnp.result_type(float) != jnp.float64:
         msg = "states.dtype=float64, but JAX computes in float32: jax.config.update('jax_enable_x64', True) or float32"
         raise InputError(msg)
+    note(region=f"{len(array)} states of {array.shape[1]} coordinates, {array.dtype}")
     return array
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .._errors import InputError
+from ._errors import InputError
 
 
 PREFIX = ".dynamem-"  # short, as the name of the file itself may already be as long as is allowed
