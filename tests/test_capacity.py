@@ -1,5 +1,6 @@
 """Capacity: updates against energies, criteria against theory, sweeps that are killed and go on."""
 
+import functools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import dynamem as dm
+from dynamem._errors import InputError
 from dynamem.energies import hebb
 from dynamem.stability._capacity import Capacity, capacity, exponent, finite_size
 from dynamem.stability._retrievals import Retrieval
@@ -230,3 +232,16 @@ def test_the_exponent_of_the_quartic_memory():
     loads = 0.02464 * np.asarray([0.6, 0.8, 1.0, 1.2, 1.5])
     found = capacity("power", (40, 60, 80, 100), loads, n=4, sweeps=1, overlap=0.9, trials=6, probes=64)
     assert abs(exponent(found).value - 3) < 0.15
+
+
+def test_a_store_knows_a_memory_by_its_name(tmp_path):
+    """Two functions without a name of their own would share what they found."""
+    how = {"sizes": (20,), "loads": (0.5,), "trials": 2, "probes": 8, "load": "power"}
+    for kind in (lambda xi: dm.LogSumExp(xi, 8.0).update, functools.partial(nearest, 8.0)):
+        with pytest.raises(InputError, match="give a function of a module"):
+            capacity(kind, **how, store=tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def nearest(beta, xi):
+    return dm.LogSumExp(xi, beta).update

@@ -28,7 +28,7 @@ from .._validate import require_positive
 from ..energies import magnitude, rounding_bound
 
 
-SHRINK, GROW = 0.5, 2.0
+SHRINK, GROW, ROUNDING = 0.5, 2.0, 16.0
 
 
 class Watched(eqx.Module):
@@ -142,13 +142,17 @@ class LyapunovController(dfx.AbstractAdaptiveStepSizeController):
         )
         # What is rejected anyway is tried again as it would be, unless the error was no number and so is that time.
         rose = (keep | ~jnp.isfinite(next1)) & self._rose(was, value, size)
-        detour = jnp.asarray(False) if self.adaptive else ~rose & (t1 < was.goal)
-        tiny = rose & (SHRINK * (t1 - t0) < self.smallest.astype(was.planned.dtype) * was.planned)
-        back = jnp.minimum(was.goal, t1 + GROW * (t1 - t0))
+        # What rounding leaves of the way to a time is no step.
+        near = was.goal - ROUNDING * jnp.finfo(was.goal.dtype).eps * jnp.maximum(jnp.abs(was.goal), was.planned)
+        detour = jnp.asarray(False) if self.adaptive else keep & ~rose & (t1 < near)
+        half, again = t0 + SHRINK * (t1 - t0), t1 + GROW * (t1 - t0)
+        short = SHRINK * (t1 - t0) < self.smallest.astype(was.planned.dtype) * was.planned
+        tiny = rose & (short | ~((t0 < half) & (half < t1)))  # or the clock has no time in between
+        back = jnp.where(again < near, again, was.goal)
         result = dfx.RESULTS.where(tiny, dfx.RESULTS.dt_min_reached, dfx.RESULTS.where(
             rose | detour, dfx.RESULTS.successful, result))  # fmt: skip
-        keep = ~rose & (detour | keep)
-        step1 = jnp.where(rose, t0 + SHRINK * (t1 - t0), jnp.where(detour, back, next1))
+        keep = ~rose & keep
+        step1 = jnp.where(rose, half, jnp.where(detour, back, next1))
         step0 = jnp.where(rose, t0, jnp.where(detour, t1, next0))
         own = ~(rose | detour)
         now = Watched(
@@ -165,7 +169,7 @@ class LyapunovController(dfx.AbstractAdaptiveStepSizeController):
 
 
 def _where(choose: Any, new: Any, old: Any) -> Any:
-    """Leaf by leaf, for states that hold things other than arrays too."""
-    arrays, rest = eqx.partition(new, eqx.is_array)
-    before, _ = eqx.partition(old, eqx.is_array)
+    """Leaf by leaf, for states that hold plain numbers, and things that are none, too."""
+    arrays, rest = eqx.partition(new, eqx.is_array_like)
+    before, _ = eqx.partition(old, eqx.is_array_like)
     return eqx.combine(jax.tree.map(lambda a, b: jnp.where(choose, a, b), arrays, before), rest)

@@ -159,7 +159,7 @@ def capacity(
     _require(units, steps, overlap, flips, trials, probes, load, level)
     patterns = np.asarray([[_count(load, n, int(size), float(one)) for one in steps] for size in units])
     settings = {
-        "kind": kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}", "n": n, "beta": beta,
+        "kind": _name_of(kind, store), "n": n, "beta": beta,
         "sweeps": sweeps, "blocks": blocks, "overlap": overlap, "flips": flips, "probes": probes, "seed": seed,
     }  # fmt: skip
     points = [
@@ -169,10 +169,26 @@ def capacity(
     once = partial(recall_once, retrieval, overlap=overlap, flips=flips, probes=probes, seed=seed)
     done = Sweep("capacity", settings, store, tell).run(once, points).done
     flat = np.full((len(points), 2), np.nan)
-    for row, (_, result) in zip(flat, done, strict=False):
+    for row, (point, result) in zip(flat, done, strict=False):
+        if not {"recalled", "tried"} <= result.keys():
+            msg = f"store={str(store)!r} is damaged: the result of {point} has no 'recalled' and 'tried'; remove it"
+            raise InputError(msg)
         row[:] = result["recalled"], result["tried"]
     recalled, tried = flat.T.reshape(2, len(units), len(steps), trials)
     return Capacity(retrieval, overlap, flips, units, steps, patterns, recalled, tried, level, seed)
+
+
+def _name_of(kind: Any, store: Any) -> str:
+    """What tells a store of one memory from that of another."""
+    if isinstance(kind, str):
+        return kind
+    name = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', '')}"
+    if store is not None and ("<" in name or name.endswith(".")):
+        msg = (
+            f"kind={kind!r:.60}, store={str(store)!r}: a store knows a memory by its name, give a function of a module"
+        )
+        raise InputError(msg)
+    return name
 
 
 def recall_once(

@@ -277,6 +277,7 @@ def memorisation(
         ]
         done.append(same[0] if same else memorisation_at(size, train, sampling, denoiser))
         if not same:
+            known.append(done[-1])
             tell(done[-1])
     return Memorisation(tuple(done))
 

@@ -6,6 +6,7 @@ so that they are read back bit for bit, so that a resumed sweep equals one that 
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import math
@@ -65,7 +66,7 @@ class Sweep:
             for place, (name, point) in enumerate(zip(names, wanted, strict=True)):
                 if name not in known:
                     text = _line({"point": point, "result": dict(function(point))}, "result")
-                    known[name] = _read(json.loads(text)["result"])
+                    known[name] = _named(json.loads(text)["result"])
                     self._append(text)
                 done.append((point, known[name]))
                 self.tell(f"{self.name}: {place + 1} of {len(wanted)} points")
@@ -106,7 +107,7 @@ class Sweep:
                 if number == 0 and entry != header:
                     raise _refusal(file, f"is of another sweep ({str(entry)[:80]})")
                 if number:
-                    found[_line(entry["point"], "point")] = _read(entry["result"])
+                    found[_line(entry["point"], "point")] = _named(entry["result"])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 if isinstance(error, InputError):
                     raise
@@ -116,9 +117,11 @@ class Sweep:
     def _append(self, text: str) -> None:
         if self.store is None:
             return
+        line = f"{text}\n".encode()
         try:
             with Path(self.store).open("ab", buffering=0) as stream:  # one write, so that a line is whole or last
-                stream.write(f"{text}\n".encode())
+                if stream.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(stream.fileno())
         except OSError as error:
             msg = f"store={str(self.store)!r} cannot be written: {error.strerror}"
@@ -165,6 +168,11 @@ def _written(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(float(value))}
     return value
+
+
+def _named(result: dict[str, Any]) -> dict[str, Any]:
+    """Numbers by name."""
+    return {key: _read(one) for key, one in result.items()}
 
 
 def _read(value: Any) -> Any:
