@@ -19,7 +19,7 @@ from dynamem.cli import main as dynamem_command
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 TESTED = {
     "compare_solvers", "optimise_schedule", "own_memory", "own_diffusion", "two_schedules", "train_denoiser",
-    "price_of_stability", "own_landscape",
+    "price_of_stability", "own_landscape", "code_of_others",
 }  # fmt: skip
 
 
@@ -173,6 +173,16 @@ def test_own_landscape_is_certain_and_has_three_folds(tmp_path):
     np.testing.assert_allclose([one.p for one in folds], [1.860486, 2.139391, 3.422228], atol=1e-6)
     assert len(found.diagram.bifurcations) == 3
     assert ET.parse(tmp_path / "landscape.svg").getroot().tag.endswith("svg")
+
+
+def test_code_of_others_says_what_is_missing(monkeypatch, capsys):
+    """Whatever is installed: none of it can be imported here."""
+    others = example("code_of_others")
+    peers = ["hamux", "diffusers", "torchdiffeq", "torchsde"]
+    for peer in peers:
+        monkeypatch.setitem(sys.modules, peer, None)
+    assert others.main() == [(peer, "not installed: pip install 'dynamem[peers]'") for peer in peers]
+    assert capsys.readouterr().out.count("\n") == len(peers)
 
 
 def test_the_properties_of_a_project_hold_and_its_slip_is_found():
