@@ -11,6 +11,7 @@ from ._falsify import falsify as falsify
 from ._gains import rates_at as rates_at
 from ._generator import Generator as Generator
 from ._generator import Rate as Rate
+from ._generator import Sense as Sense
 from ._generator import generator as generator
 from ._generator import laplacian as laplacian
 from ._generator import split as split

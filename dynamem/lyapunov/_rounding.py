@@ -39,7 +39,8 @@ class BoundedRate(eqx.Module):
         if isinstance(self.generator.energy, AbstractEnergy):
             return rate.total, rate_bound(rate, self.generator.energy.magnitude(t, x))
         nothing = 0 * self.generator.energy(t, x)  # NaN where the energy is: its derivatives may well be finite there
-        return rate.total, rounding_bound(size_of(self._total, t, x) + nothing)
+        size = size_of(self._total, t, x)
+        return rate.total, rounding_bound(size + nothing.astype(size.dtype))
 
     def _total(self, t: Scalar, x: Float[Array, " D"]) -> Scalar:
         return self.generator(t, x, self.args).total

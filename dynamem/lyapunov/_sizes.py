@@ -6,9 +6,10 @@ own, and
     M = |f| + sum over all operands of |df/d delta|        at delta = 0,
 
 so that rounding each of them by ``eps`` moves ``f`` by at most ``eps M`` to first order (Higham, Accuracy and
-Stability of Numerical Algorithms, section 3). A sum counts its terms and not their difference, so that what cancels is
-seen: ``M`` of ``(x - a)`` is ``2 (|x| + |a|)`` at most. Operations that only move or compare numbers add no rounding.
-Loops and functions with a derivative of their own are one operation each: what cancels inside them is not seen.
+Stability of Numerical Algorithms, section 3); what is computed in less precision than ``f`` counts for as much more.
+A sum counts its terms and not their difference, so that what cancels is seen: ``M`` of ``(x - a)`` is
+``2 (|x| + |a|)`` at most. Operations that only move or compare numbers add no rounding. Loops and functions with a
+derivative of their own are one operation each: what cancels inside them is not seen.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,12 @@ def size_of(function: Callable[..., Scalar], *args: Array) -> Scalar:
     nudged = lambda deltas: _run(closed.jaxpr, closed.consts, args, iter(deltas))[0]  # noqa: E731
     value, slopes = jax.value_and_grad(nudged)(zeros)
     parts = [jnp.sum(jnp.where(jnp.isnan(slope), jnp.zeros_like(slope), jnp.abs(slope))) for slope in slopes]
-    return sum((part.astype(value.dtype) for part in parts), start=jnp.abs(value))
+    return sum((part.astype(value.dtype) * _coarser(part, value) for part in parts), start=jnp.abs(value))
+
+
+def _coarser(part: Array, value: Array) -> float:
+    """How much larger the rounding unit of an operand is than that of the result."""
+    return max(1.0, float(jnp.finfo(part.dtype).eps) / float(jnp.finfo(value.dtype).eps))
 
 
 def _rounds(equation: Any, operand: Any) -> bool:

@@ -41,6 +41,8 @@ def _why_not(ask: Question, xs: np.ndarray) -> str:
         return "terms that take args are not certified: close over them"
     if ask.tolerance:
         return f"a tolerance of {ask.tolerance:g} was asked for, and a certificate forgives nothing"
+    if ask.noisy and ask.interpretation != "ito":
+        return "noise in the Stratonovich sense is not certified"
     if xs.dtype != np.float64:
         return "states in float32: certificates are made in float64"
     return ""

@@ -16,7 +16,7 @@ from .._journal import note, recorded
 from .._types import EnergyFn, Given
 from .._validate import require_positive
 from ..flows import Map
-from ..lyapunov import Rate, check, controlled, dynamics_of, generator, magnitude, rates_at, rounding_bound
+from ..lyapunov import Rate, Sense, check, controlled, dynamics_of, generator, magnitude, rates_at, rounding_bound
 from ..lyapunov._inputs import Question, question
 from ._boxes import on_the_box
 from ._told import aim, fail, literal, some_states
@@ -29,7 +29,7 @@ STEPS = tuple(float(h) for h in np.geomspace(1e-3, 1e3, 13))
 @recorded
 def assert_lyapunov(
     energy: EnergyFn, flow: Any, states: Given, *, t0: float = 0.0, t1: float = 1.0, args: PyTree = None,
-    tolerance: float = 0.0, times: int = TIMES,
+    tolerance: float = 0.0, times: int = TIMES, interpretation: Sense = "ito",
 ) -> None:  # fmt: skip
     """The rate ``L E`` of the energy is at most 0, up to rounding, at every state and at times from t0 to t1.
 
@@ -45,13 +45,14 @@ def assert_lyapunov(
         args: what the terms are given.
         tolerance: rate that is forgiven.
         times: how many times.
+        interpretation: sense of the noise, "ito" or "stratonovich".
 
     Raises:
         AssertionError: the energy rises, with the state, the rate and what it is made of; or it is no number.
         InputError: an argument that cannot be used.
     """
     xs = some_states(states)
-    ask = _question(energy, flow, xs, (t0, t1), args, tolerance)
+    ask = _question(energy, flow, xs, (t0, t1), args, tolerance, interpretation)
     ts = np.asarray(np.linspace(t0, t1, times), xs.dtype)
     grid, where = np.repeat(ts, len(xs)), np.tile(xs, (times, 1))
     value, bound = _gains(ask, grid, where)
@@ -68,14 +69,16 @@ def assert_lyapunov(
     note(climb=functools.partial(on_the_box, ask, xs, (t0, t1)))
 
 
-def _question(energy: Any, flow: Any, xs: np.ndarray, span: tuple, args: Any, tolerance: float) -> Question:
+def _question(
+    energy: Any, flow: Any, xs: np.ndarray, span: tuple, args: Any, tolerance: float, interpretation: Sense = "ito"
+) -> Question:  # fmt: skip
     if not (np.isfinite(span).all() and span[0] <= span[1]):
         msg = f"t0={span[0]!r}, t1={span[1]!r}: need finite times, t0 <= t1"
         raise InputError(msg)
     require_positive("tolerance", tolerance, zero=True)
     dynamics = flow if isinstance(flow, Map) else dynamics_of(flow)
     noisy = _fitting(energy, dynamics, jnp.asarray(xs[:1]), (float(span[0]), float(span[1])), args)
-    return Question(energy, dynamics, args, tolerance, "ito", noisy=bool(noisy))
+    return Question(energy, dynamics, args, tolerance, interpretation, noisy=bool(noisy))
 
 
 @eqx.filter_jit
@@ -113,10 +116,10 @@ def _rises(ask: Question, t: Any, x: np.ndarray, value: float, bound: float, sha
     rate = _parts(ask, jnp.asarray(t), jnp.asarray(x))
     parts = {name: float(getattr(rate, name)) for name in ("schedule", "dissipation", "drift", "ito")}
     facts["made of"] = ", ".join(f"{name} {part:.6g}" for name, part in parts.items())
-    most = float(bound) + ask.tolerance
+    most, sense = float(bound) + ask.tolerance, "" if ask.interpretation == "ito" else f", {ask.interpretation!r}"
     test = (
         f"x, t = {literal(x)}, {float(t)!r}\n"
-        f"rate = dm.generator(energy, flow)(t, x, {_name(ask.args)}).total\nassert rate <= {most!r}"
+        f"rate = dm.generator(energy, flow{sense})(t, x, {_name(ask.args)}).total\nassert rate <= {most!r}"
     )
     fail("the energy rises", facts, test)
 

@@ -131,15 +131,30 @@ def preconditioners(size: int, *, definite: bool = True) -> st.SearchStrategy[np
     return _eighths((size * size,), 8).map(made)
 
 
-def schedules() -> st.SearchStrategy[Any]:
-    """Schedules of every family, of plain settings first."""
-    ends = st.tuples(st.sampled_from([0.1, 0.5, 1.0]), st.sampled_from([20.0, 10.0, 5.0]))
-    return st.one_of(
-        ends.map(lambda pair: VP(*pair)), ends.map(lambda pair: SubVP(*pair)),
-        st.sampled_from([50.0, 10.0, 100.0]).map(lambda top: VE(0.01, top)),
-        st.sampled_from([0.008, 0.05]).map(Cosine), st.sampled_from([80.0, 10.0]).map(EDM),
-        st.builds(FlowMatching), st.builds(Trigonometric),
-    )  # fmt: skip
+FAMILIES: dict[str, tuple[Any, list[tuple[float, ...]]]] = {
+    "VP": (VP, [(low, high) for high in (20.0, 10.0, 5.0) for low in (0.1, 0.5, 1.0)]),
+    "SubVP": (SubVP, [(low, high) for high in (20.0, 10.0, 5.0) for low in (0.1, 0.5, 1.0)]),
+    "VE": (VE, [(0.01, 50.0), (0.01, 10.0), (0.01, 100.0)]),
+    "Cosine": (Cosine, [(0.008,), (0.05,)]),
+    "EDM": (EDM, [(80.0,), (10.0,)]),
+    "FlowMatching": (FlowMatching, [()]),
+    "Trigonometric": (Trigonometric, [()]),
+}
+"""Families of schedules and what they are made with, plain settings first."""
+
+
+def schedules(families: Sequence[str] = tuple(FAMILIES)) -> st.SearchStrategy[Any]:
+    """Schedules of dynamem's families.
+
+    Raises:
+        InputError: another family, or none.
+    """
+    wrong = [family for family in families if family not in FAMILIES]
+    if wrong or not families:
+        msg = f"families={families!r}: choose some of {tuple(FAMILIES)}"
+        raise InputError(msg)
+    some = [(FAMILIES[family][0], how) for family in families for how in FAMILIES[family][1]]
+    return st.sampled_from(some).map(lambda pair: pair[0](*pair[1]))
 
 
 def step_grids(
