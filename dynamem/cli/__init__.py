@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .._errors import InputError
-from . import _audit, _certify, _compare, _list, _prove, _stability, _survey, _verify
+from . import _audit, _certify, _compare, _list, _mutants, _prove, _stability, _survey, _verify
 from ._messages import complain, one_line
 
 
@@ -86,6 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
     _prove.register(commands)
     _certify.register(commands)
     _verify.register(commands)
+    _mutants.register(commands)
     _list.register(commands)
     return parser
 

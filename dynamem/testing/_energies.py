@@ -19,7 +19,7 @@ from ..flows import Map
 from ..lyapunov import Rate, Sense, check, controlled, dynamics_of, generator, magnitude, rates_at, rounding_bound
 from ..lyapunov._inputs import Question, question
 from ._boxes import on_the_box
-from ._told import aim, fail, literal, some_states
+from ._told import aim, fail, fits, literal, some_states
 
 
 TIMES = 9
@@ -77,6 +77,11 @@ def _question(
         raise InputError(msg)
     require_positive("tolerance", tolerance, zero=True)
     dynamics = flow if isinstance(flow, Map) else dynamics_of(flow)
+    at = jnp.asarray(span[0], xs.dtype), jnp.asarray(xs[0])
+    fits("energy", energy, None, *at)
+    fits("flow", dynamics.f, None, at[1]) if isinstance(dynamics, Map) else fits(
+        "flow", dynamics.drift, None, *at, args
+    )
     noisy = _fitting(energy, dynamics, jnp.asarray(xs[:1]), (float(span[0]), float(span[1])), args)
     return Question(energy, dynamics, args, tolerance, interpretation, noisy=bool(noisy))
 

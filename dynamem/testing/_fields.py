@@ -15,7 +15,7 @@ from .._journal import note, recorded
 from .._types import EnergyFn, Given
 from ..lyapunov import dynamics_of, rounding_bound
 from ..lyapunov._sizes import size_of
-from ._told import aim, eps, fail, literal, mapped, some_states
+from ._told import aim, eps, fail, fits, literal, some_states
 
 
 ROUNDING = 1e3
@@ -96,8 +96,8 @@ def assert_gradient_flow(
     """
     xs = some_states(states)
     field, time = dynamics_of(flow), jnp.asarray(t, xs.dtype)
-    _require("energy", lambda x: energy(time, x), xs, ())
-    _require("drift", lambda x: field.drift(time, x, args), xs, xs.shape[1:])
+    fits("energy", _Energy(energy, time), (), jnp.asarray(xs[0]))
+    fits("drift", _Drift(field, time, args), xs.shape[1:], jnp.asarray(xs[0]))
     given = "None" if args is None else "args"
     drift = f"{'flow.vf' if isinstance(flow, dfx.AbstractTerm) else 'flow.drift'}(t, x, {given})"
     slope = "jax.grad(energy, argnums=1)(t, x)"
@@ -136,7 +136,7 @@ def assert_score_is_gradient(
         InputError: an argument that cannot be used.
     """
     xs = some_states(states)
-    _require("score", score, xs, xs.shape[1:])
+    fits("score", score, xs.shape[1:], jnp.asarray(xs[0]))
     test = "J = jax.jacfwd(score)(x)\nnp.testing.assert_allclose(J, J.T, {within})"
     told = _Told("the score is no gradient: its Jacobian is not symmetric", ("Jacobian", "its transpose"), test, {})
     _compare(_Jacobians(score), xs, rtol, told)
@@ -163,19 +163,33 @@ def assert_equivariant(
         InputError: an argument that cannot be used.
     """
     xs = some_states(states)
-    _require("action", action, xs, xs.shape[1:])
-    _require("function", function, xs, () if invariant else xs.shape[1:])
+    fits("action", action, xs.shape[1:], jnp.asarray(xs[0]))
+    fits("function", function, () if invariant else xs.shape[1:], jnp.asarray(xs[0]))
     names = ("function(action(x))", "function(x)" if invariant else "action(function(x))")
     test = f"np.testing.assert_allclose({names[0]}, {names[1]}, {{within}})"
     told = _Told("the function does not commute with the action", names, test, {})
     _compare(_Sides(function, action, invariant), xs, rtol, told)
 
 
-def _require(name: str, function: Callable, xs: np.ndarray, shape: tuple) -> None:
-    found = mapped(name, function, jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype))
-    if jnp.shape(found) != shape:
-        msg = f"{name} returns shape {jnp.shape(found)!r} for a state of shape {xs.shape[1:]!r}: need {shape!r}"
-        raise InputError(msg)
+class _Energy(eqx.Module):
+    """``x -> E(t, x)``."""
+
+    energy: Callable
+    t: Array
+
+    def __call__(self, x: Array) -> Array:
+        return self.energy(self.t, x)
+
+
+class _Drift(eqx.Module):
+    """``x -> drift``."""
+
+    field: Any
+    t: Array
+    args: PyTree
+
+    def __call__(self, x: Array) -> Array:
+        return self.field.drift(self.t, x, self.args)
 
 
 class _Told(NamedTuple):

@@ -3,35 +3,39 @@
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from .._errors import InputError
 from .._journal import recorded
 from ._told import aim, eps, fail
 
 
-GRID = 257
+GRID = 251  # of times that float32 does not hold
+ROUNDING = 1e3
 EDGE = 1e-3
 """Derivatives are asked for this far from the ends, where those of some schedules are infinite."""
 
 
 @recorded
 def assert_schedule(
-    schedule: Any, *, times: Any = None, rtol: float = 1e-6, clean: float = 0.2, float32: bool = True
+    schedule: Any, *, times: Any = None, rtol: float = 1e-9, clean: float = 0.2, float32: bool = True
 ) -> None:
     """``alpha`` and ``sigma`` make a schedule ``x_t = alpha(t) x_0 + sigma(t) eps`` on [0, 1], t = 1 the noisy end.
 
-    Asked for: both are finite and not negative, alpha positive before t = 1 and sigma after t = 0; ``sigma/alpha``
-    rises strictly; all this in float64 and in float32, where neighbours of the grid may be equal, as far as rounding
-    goes; the noise at t = 0 is at most ``clean`` of the signal. Where it has them: ``f``, ``g2``, ``alpha_dot``,
-    ``sigma_dot`` and ``lam`` are what alpha and sigma say, ``g2`` is not negative, and ``t_of_lam`` is the inverse.
+    Asked for: both are computed in the precision of t, finite and not negative, alpha positive before t = 1 and sigma
+    after t = 0; ``sigma/alpha`` rises strictly; all this in float64 and in float32, where neighbours of the grid may be
+    equal, as far as rounding goes; the noise at t = 0 is at most ``clean`` of the signal. Where it has them: ``f``,
+    ``g2``, ``alpha_dot``, ``sigma_dot`` and ``lam`` are what alpha and sigma say, ``g2`` is not negative, and
+    ``t_of_lam`` is the inverse.
 
     Arguments:
         schedule: anything with methods ``alpha(t)`` and ``sigma(t)`` of a scalar.
-        times: where it is asked, increasing in [0, 1]; 257 in equal steps if not given.
-        rtol: of derivatives and of the inverse.
+        times: where it is asked, increasing in [0, 1]; 251 in equal steps if not given.
+        rtol: of derivatives and of the inverse, beside 1,000 rounding units of the largest.
         clean: largest ``sigma(0)/alpha(0)``.
         float32: whether float32 is asked for too.
 
@@ -47,6 +51,8 @@ def assert_schedule(
         msg = "a schedule is asked for in float64: jax.config.update('jax_enable_x64', True) first"
         raise InputError(msg)
     alpha, sigma = (_values(schedule, name, ts) for name in ("alpha", "sigma"))
+    for name, value in (("alpha", alpha), ("sigma", sigma)):
+        _precise(name, ts, value)
     _signs(ts, alpha, sigma, "float64")
     if sigma[0] > clean * alpha[0] and ts[0] == 0:
         fail("data are not clean at t = 0", {"sigma(0)": sigma[0], "alpha(0)": alpha[0], "clean": clean})
@@ -64,7 +70,20 @@ def _values(schedule: Any, name: str, ts: np.ndarray) -> np.ndarray:
     if not callable(method):
         msg = f"schedule={schedule!r:.60} has no method {name}(t): a schedule has alpha(t) and sigma(t)"
         raise InputError(msg)
-    return np.asarray(jax.jit(jax.vmap(method))(jnp.asarray(ts)))
+    return np.asarray(_mapped(method, jnp.asarray(ts)))
+
+
+@eqx.filter_jit
+def _mapped(function: Callable, ts: Array) -> Array:
+    """Compiled once for all schedules of a kind."""
+    return jax.vmap(function)(ts)
+
+
+def _precise(name: str, ts: np.ndarray, value: np.ndarray) -> None:
+    """Values at times that float32 does not hold are no float32 numbers, but where the function is constant."""
+    fine = ts != ts.astype(np.float32)
+    if np.ptp(value[fine]) > 0 and np.all(value[fine] == value[fine].astype(np.float32)):
+        fail(f"{name}(t) is computed in float32 where t is given in float64", {"t": ts[fine][0], name: value[fine][0]})
 
 
 def _signs(ts: np.ndarray, alpha: np.ndarray, sigma: np.ndarray, kind: str) -> None:
@@ -88,36 +107,53 @@ def _rising(ts: np.ndarray, alpha: np.ndarray, sigma: np.ndarray, kind: str) -> 
         fail(f"the noise-to-signal ratio sigma/alpha does not rise, in {kind}", told)
 
 
+class _Meant(eqx.Module):
+    """What a function of a schedule has to be, from alpha and sigma."""
+
+    schedule: Any
+    name: str = eqx.field(static=True)
+
+    def __call__(self, t: Array) -> Array:
+        (alpha, up), (sigma, down) = (jax.jvp(f, (t,), (jnp.ones_like(t),)) for f in self._both())
+        match self.name:
+            case "alpha_dot":
+                return up
+            case "sigma_dot":
+                return down
+            case "f":
+                return up / alpha
+            case "g2":
+                return 2 * sigma * (down - up / alpha * sigma)
+        return jnp.log(alpha) - jnp.log(sigma)
+
+    def _both(self) -> tuple[Callable, Callable]:
+        return self.schedule.alpha, self.schedule.sigma
+
+
+class _Back(eqx.Module):
+    """``t_of_lam(lam(t))``."""
+
+    schedule: Any
+
+    def __call__(self, t: Array) -> Array:
+        return self.schedule.t_of_lam(_Meant(self.schedule, "lam")(t))
+
+
 def _derived(schedule: Any, ts: np.ndarray, rtol: float) -> None:
     """What a schedule has beside alpha and sigma, against what these say."""
-
-    def rate(function: Callable) -> Callable:
-        return lambda t: jax.jvp(function, (t,), (jnp.ones_like(t),))[1]
-
-    def drift(t: Any) -> Any:
-        return rate(schedule.alpha)(t) / schedule.alpha(t)
-
-    wanted = {
-        "alpha_dot": rate(schedule.alpha),
-        "sigma_dot": rate(schedule.sigma),
-        "f": drift,
-        "g2": lambda t: 2 * schedule.sigma(t) * (rate(schedule.sigma)(t) - drift(t) * schedule.sigma(t)),
-        "lam": lambda t: jnp.log(schedule.alpha(t)) - jnp.log(schedule.sigma(t)),
-    }
-    for name, function in wanted.items():
+    for name in ("alpha_dot", "sigma_dot", "f", "g2", "lam"):
         if callable(getattr(schedule, name, None)):
-            found, right = _values(schedule, name, ts), np.asarray(jax.jit(jax.vmap(function))(jnp.asarray(ts)))
+            found, right = _values(schedule, name, ts), np.asarray(_mapped(_Meant(schedule, name), jnp.asarray(ts)))
             _agree(f"{name}(t) is not what alpha and sigma say", ts, found, right, rtol)
-    if callable(getattr(schedule, "g2", None)) and _values(schedule, "g2", ts).min() < 0:
-        place = int(np.argmin(_values(schedule, "g2", ts)))
-        fail("g2 is negative: the forward SDE takes noise away", {"t": float(ts[place])})
+            if name == "g2" and found.min() < 0:
+                fail("g2 is negative: the forward SDE takes noise away", {"t": float(ts[int(np.argmin(found))])})
     if callable(getattr(schedule, "t_of_lam", None)):
-        back = np.asarray(jax.jit(jax.vmap(lambda t: schedule.t_of_lam(wanted["lam"](t))))(jnp.asarray(ts)))
+        back = np.asarray(_mapped(_Back(schedule), jnp.asarray(ts)))
         _agree("t_of_lam is not the inverse of lam", ts, back, ts, rtol)
 
 
 def _agree(what: str, ts: np.ndarray, found: np.ndarray, right: np.ndarray, rtol: float) -> None:
-    off = np.abs(found - right) - rtol * (np.abs(right) + rtol * np.abs(right).max())
+    off = np.abs(found - right) - rtol * np.abs(right) - ROUNDING * eps(right.dtype) * np.abs(right).max()
     place = int(np.argmax(np.where(np.isfinite(off), off, np.inf)))
     if not off[place] <= 0:
         fail(what, {"t": float(ts[place]), "found": float(found[place]), "expected": float(right[place]), "rtol": rtol})

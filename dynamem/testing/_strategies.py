@@ -1,34 +1,16 @@
-"""Strategies of Hypothesis for memories and diffusion models.
+"""Strategies of Hypothesis for what memories and diffusion models are made of: arrays, and numbers.
 
 Numbers are eighths in a small range, so that a counterexample reads well and has few digits; shapes are of a short
 list, so that nothing compiles twice. All arrays are NumPy's, of float64.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import hypothesis.strategies as st
-import jax.numpy as jnp
 import numpy as np
 from hypothesis.extra import numpy as npst
 
 from .._errors import InputError
-from ..catalog import System
-from ..diffusion import (
-    EDM,
-    VE,
-    VP,
-    Cosine,
-    DiffusionPath,
-    Empirical,
-    FlowMatching,
-    FreeEnergy,
-    GaussianMixture,
-    SubVP,
-    Trigonometric,
-)
-from ..energies import DenseMemory, LogSumExp
-from ..flows import GradientFlow, ProbabilityFlow
 
 
 SHAPES = ((2, 1), (2, 2), (3, 2), (5, 3))
@@ -39,7 +21,8 @@ EIGHTHS = 24
 """Entries lie in [-3, 3]."""
 
 
-def _eighths(shape: tuple[int, ...], most: int = EIGHTHS) -> st.SearchStrategy[np.ndarray]:
+def eighths(shape: tuple[int, ...], most: int = EIGHTHS) -> st.SearchStrategy[np.ndarray]:
+    """Arrays of eighths, from ``-most/8`` to ``most/8``, 0 where nothing is drawn."""
     whole = st.integers(-most, most).map(lambda k: k / 8)
     return npst.arrays(np.float64, shape, elements=whole, fill=st.just(0.0))
 
@@ -67,7 +50,7 @@ def patterns(
 
 
 def _patterns(shape: tuple[int, int], kind: str) -> st.SearchStrategy[np.ndarray]:
-    plain = _eighths(shape)
+    plain = eighths(shape)
     made = {
         "any": lambda xi: xi,
         "apart": _apart,
@@ -117,7 +100,7 @@ def couplings(size: int, *, skew: float = 0.0) -> st.SearchStrategy[np.ndarray]:
         turn = np.triu(np.ones((size, size)), 1)
         return upper + upper.T + skew * (turn - turn.T)
 
-    return _eighths((size * size,), 8).map(made)
+    return eighths((size * size,), 8).map(made)
 
 
 def preconditioners(size: int, *, definite: bool = True) -> st.SearchStrategy[np.ndarray]:
@@ -128,33 +111,7 @@ def preconditioners(size: int, *, definite: bool = True) -> st.SearchStrategy[np
         whole = root @ root.T / size + np.eye(size) / 8
         return whole if definite else whole - (np.linalg.eigvalsh(whole)[0] + 0.25) * np.eye(size)
 
-    return _eighths((size * size,), 8).map(made)
-
-
-FAMILIES: dict[str, tuple[Any, list[tuple[float, ...]]]] = {
-    "VP": (VP, [(low, high) for high in (20.0, 10.0, 5.0) for low in (0.1, 0.5, 1.0)]),
-    "SubVP": (SubVP, [(low, high) for high in (20.0, 10.0, 5.0) for low in (0.1, 0.5, 1.0)]),
-    "VE": (VE, [(0.01, 50.0), (0.01, 10.0), (0.01, 100.0)]),
-    "Cosine": (Cosine, [(0.008,), (0.05,)]),
-    "EDM": (EDM, [(80.0,), (10.0,)]),
-    "FlowMatching": (FlowMatching, [()]),
-    "Trigonometric": (Trigonometric, [()]),
-}
-"""Families of schedules and what they are made with, plain settings first."""
-
-
-def schedules(families: Sequence[str] = tuple(FAMILIES)) -> st.SearchStrategy[Any]:
-    """Schedules of dynamem's families.
-
-    Raises:
-        InputError: another family, or none.
-    """
-    wrong = [family for family in families if family not in FAMILIES]
-    if wrong or not families:
-        msg = f"families={families!r}: choose some of {tuple(FAMILIES)}"
-        raise InputError(msg)
-    some = [(FAMILIES[family][0], how) for family in families for how in FAMILIES[family][1]]
-    return st.sampled_from(some).map(lambda pair: pair[0](*pair[1]))
+    return eighths((size * size,), 8).map(made)
 
 
 def step_grids(
@@ -191,40 +148,4 @@ def states(xi: np.ndarray, count: int = 8, *, far: float = 4.0) -> st.SearchStra
         return middle + scale * noise
 
     places = npst.arrays(np.int64, count, elements=st.integers(0, len(points) - 1), fill=st.just(0))
-    return st.tuples(_eighths((count, points.shape[1]), 8), places).map(made)
-
-
-def mixtures(
-    shapes: Sequence[tuple[int, int]] = SHAPES,
-) -> st.SearchStrategy[GaussianMixture]:
-    """Gaussian mixtures of K components in D coordinates, with scales from 1/8 to 1."""
-
-    def made(xi: np.ndarray) -> st.SearchStrategy[GaussianMixture]:
-        scales = npst.arrays(np.int64, len(xi), elements=st.integers(1, 8), fill=st.just(4)).map(lambda k: k / 8)
-        return st.tuples(scales, weights(len(xi))).map(
-            lambda pair: GaussianMixture(jnp.asarray(xi), *map(jnp.asarray, pair))
-        )
-
-    return patterns(shapes).flatmap(made)
-
-
-def systems(shapes: Sequence[tuple[int, int]] = SHAPES) -> st.SearchStrategy[System]:
-    """Systems whose energy falls by theorem: memories under their gradient flow, V under the probability flow."""
-
-    def made(xi: np.ndarray) -> st.SearchStrategy[System]:
-        stored = jnp.asarray(xi)
-
-        def memory(energy: Any, starts: np.ndarray) -> System:
-            return System(energy, GradientFlow(energy), starts, 0.0, 4.0, stored)
-
-        path = DiffusionPath(VE(), Empirical(stored))
-        flow, free = ProbabilityFlow(path), FreeEnergy(path)
-        return states(xi).flatmap(
-            lambda x: st.one_of(
-                betas(0.5, 16.0).map(lambda beta: memory(LogSumExp(stored, beta), x)),
-                st.sampled_from([2, 3]).map(lambda n: memory(DenseMemory(stored, n=n), x)),
-                st.just(System(free, flow, x, -2.0, 2.0, stored)),
-            )
-        )
-
-    return patterns(shapes).flatmap(made)
+    return st.tuples(eighths((count, points.shape[1]), 8), places).map(made)

@@ -1,14 +1,18 @@
 """What an assertion says when it fails, and what it tells Hypothesis when it does not."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import equinox as eqx
 import hypothesis
 import hypothesis.errors
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
+from jax.extend.core import ClosedJaxpr, Literal
+from jaxtyping import Array
 
 from .._errors import InputError
 from .._journal import note
@@ -73,19 +77,52 @@ def some_states(states: Any) -> np.ndarray:
     return array
 
 
-def mapped(name: str, function: Callable, *args: Any) -> Any:
-    """The shapes that a user's function returns.
+@eqx.filter_jit
+def fits(name: str, function: Callable, shape: tuple[int, ...] | None, *args: Any) -> Array:
+    """See once for all examples of a shape that a user's function can be traced, gives a shape, and is one function.
+
+    Arguments:
+        name: of the argument.
+        function: what was given.
+        shape: what it has to give, None if anything.
+        args: what it is called with.
+
+    Returns:
+        Nothing of use: what matters is raised while this is traced.
 
     Raises:
-        InputError: it cannot be called so, or keeps JAX's tracers.
+        InputError: it cannot be called so, keeps JAX's tracers, gives another shape, or is another program each time.
     """
+    label = f"{name}={' '.join(repr(function).split()):.60}"
     try:
-        return jax.eval_shape(function, *args)
+        first, second = (jax.make_jaxpr(lambda *given: function(*given))(*args) for _ in range(2))  # JAX keeps traces
+    except InputError:
+        raise
     except (TypeError, ValueError, jax.errors.JAXTypeError) as error:
-        shapes = ", ".join(str(jnp.shape(one)) for one in args)
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        msg = f"{name}={function!r:.60} cannot be called with arrays of shapes {shapes} under JAX: {first[:160]}"
+        shapes = ", ".join(str(jnp.shape(one)) for one in args if eqx.is_array(one))
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        msg = f"{label} cannot be called with arrays of shapes {shapes} under JAX: {line[:160]}"
         raise InputError(msg) from error
+    found = [aval.shape for aval in first.out_avals]
+    if shape is not None and found != [shape]:
+        told = ", ".join(map(str, found))
+        msg = f"{name} returns shape {told} for a state of shape {jnp.shape(args[-1])}: need {shape}"
+        raise InputError(msg)
+    if list(_operations(first)) != list(_operations(second)):
+        msg = f"{label} is another program each time it is called: it must not draw, count or keep anything"
+        raise InputError(msg)
+    return jnp.zeros(())
+
+
+def _operations(closed: Any) -> Iterator[tuple]:
+    """Names and known operands of a program, which are the same if it is traced again."""
+    yield from (("const", None if isinstance(one, Tracer) else np.asarray(one).tobytes()) for one in closed.consts)
+    for equation in closed.jaxpr.eqns:
+        known = [np.asarray(atom.val).tobytes() for atom in equation.invars if isinstance(atom, Literal)]
+        yield equation.primitive.name, *known
+        for inner in equation.params.values():
+            if isinstance(inner, ClosedJaxpr):
+                yield from _operations(inner)
 
 
 def eps(dtype: Any) -> float:

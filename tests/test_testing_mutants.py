@@ -1,0 +1,117 @@
+"""The attack on the assertions: slips are slips, what sees nothing is told, what changes nothing is told apart."""
+
+import dataclasses
+import json
+
+import hypothesis.strategies as st
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dynamem.cli import main
+from dynamem.testing._attack import KNOWN, attack, correct, run_attack
+from dynamem.testing._families import Family, families
+from dynamem.testing._mutations import RULES, Mutated, slips_of
+
+
+def formula(w, x):
+    """Every rule fits one of its operations."""
+    z = w @ x
+    shift = jnp.max(z)
+    value = jnp.log(jnp.sum(jnp.exp(z - shift))) + shift
+    return value + z[0] + jnp.sqrt(jnp.sum(x**2)) + jnp.where(x[0] > 0, x[1], 2 * x[1])
+
+
+W, X = jnp.asarray([[1.0, 0.3], [-0.2, 2.0]]), jnp.asarray([0.7, -1.2])
+
+
+def test_every_rule_changes_the_value_and_none_does_not():
+    slips = slips_of(formula, W, X, most=dict.fromkeys(RULES, 20))
+    assert {rule for rule, _ in slips} == set(RULES)
+    assert Mutated(formula, slips, -1)(W, X) == formula(W, X)
+    values = {rule: [] for rule in RULES}
+    for k, (rule, _) in enumerate(slips):
+        values[rule].append(np.nan_to_num(abs(float(Mutated(formula, slips, k)(W, X) - formula(W, X))), nan=np.inf))
+    for rule in set(RULES) - {"unshifted"}:  # whose shift cancels here
+        assert max(values[rule]) > 1e-9, rule
+    big = Mutated(formula, slips, [rule for rule, _ in slips].index("unshifted"))(1e4 * W, X)
+    assert not np.isfinite(big)
+
+
+def family(name):
+    kind, _, subject = name.partition("/")
+    return next(one for one in families((kind,)) if one.name == subject)
+
+
+def some(of, *rules):
+    """The family with the first slip of some rules; the numbers of the slips stay."""
+    kept = [k for k, (slip, _) in enumerate(of.slips) if slip.partition(" ")[0] in rules]
+    return of._replace(
+        slips=tuple(of.slips[k] for k in kept), ask=lambda drawn, k: of.ask(drawn, kept[k] if k >= 0 else -1),
+        values=lambda drawn, k: of.values(drawn, kept[k] if k >= 0 else -1),
+    )  # fmt: skip
+
+
+def test_slips_in_a_drift_are_killed_and_shrink():
+    few = some(family("drift/log_sum_exp, no bias"), "sign", "index", "unshifted")
+    assert correct(few, examples=5) is None
+    found = list(attack(few, examples=10))
+    assert {one.found for one in found} == {"killed"}
+    assert all(one.patterns <= 3 and one.dimensions <= 2 for one in found)
+
+
+def toy(ask, values):
+    slips = (("sign 0", "a wrong sign"),)
+    return Family("toy", "toy", slips, st.integers(0, 9), ask, values, lambda _: None)
+
+
+def failing(drawn, k):
+    assert k < 0 or drawn < 5
+
+
+def test_what_becomes_of_a_mutant():
+    (one,) = attack(toy(failing, lambda drawn, k: [jnp.asarray(drawn)]))
+    assert (one.found, one.kind) == ("killed", "toy")
+    (one,) = attack(toy(lambda drawn, k: None, lambda drawn, k: [jnp.asarray(drawn)]))
+    assert (one.found, one.why) == ("equivalent", "the result is even in this value")
+    (one,) = attack(toy(lambda drawn, k: None, lambda drawn, k: [jnp.asarray(float(drawn + k))]))
+    assert one.found == "survived"
+    alarm = correct(toy(lambda drawn, k: failing(drawn, 0), None))
+    assert alarm is not None
+
+
+def test_known_reasons_name_mutants_that_are_there():
+    kinds = {kind for kind, _, _ in KNOWN}
+    there = {(one.kind, one.name, slip) for kind in kinds for one in families((kind,)) for slip, _ in one.slips}
+    there |= {(kind, name, slip.partition(" ")[0]) for kind, name, slip in there}
+    assert set(KNOWN) <= there
+
+
+def test_the_command(tmp_path, capsys):
+    file = tmp_path / "m.json"
+    assert main(["mutants", "--kind", "noise", "--examples", "5", "--draws", "3", "--json", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert "no false alarm in 3 draws" in told
+    document = json.loads(file.read_text())
+    assert document["schema"] == "dynamem.mutants/1"
+    assert {one["kind"] for one in document["mutants"]} == {"noise"}
+    assert main(["mutants", "--least", "2"]) == 2
+    assert main(["mutants", "--kind", "noise", "--examples", "0"]) == 2
+
+
+def test_scores_count_what_is_no_equivalent():
+    found = run_attack(("noise",), examples=3, draws=1)
+    few = dataclasses.replace(found, mutants=tuple(
+        dataclasses.replace(found.mutants[0], found=word) for word in ("killed", "killed", "survived", "equivalent")
+    ))  # fmt: skip
+    assert few.score() == pytest.approx(2 / 3)
+    assert np.isnan(few.score("drift"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kinds", [("schedule", "sampler", "score", "noise"), ("update", "slip")])
+def test_the_assertions_see_nearly_every_slip(kinds):
+    found = run_attack(kinds, examples=20, draws=10)
+    assert found.alarms == ()
+    assert len(found.mutants) > 100
+    assert found.score() >= 0.97
