@@ -109,9 +109,8 @@ def test_scores_count_what_is_no_equivalent():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kinds", [("schedule", "sampler", "score", "noise"), ("update", "slip")])
-def test_the_assertions_see_nearly_every_slip(kinds):
-    found = run_attack(kinds, examples=20, draws=10)
+def test_the_assertions_see_nearly_every_slip():
+    found = run_attack(("schedule", "sampler", "noise"), examples=20, draws=10)
     assert found.alarms == ()
     assert len(found.mutants) > 100
     assert found.score() >= 0.97

@@ -88,4 +88,6 @@ def counts(rows: Iterable[Mapping[str, Any]]) -> str:
     )
     parts = [f"{found[status]} {status}" for status in reversed(WORST_FIRST) if found[status]]
     above = [f"{climbed[status]} {status}" for status in reversed(WORST_FIRST) if climbed[status]]
-    return f"{len(rows)} verdicts: {', '.join(parts)}" + (f"; on whole boxes: {', '.join(above)}" if above else "")
+    return f"{len(rows)} verdict{'s' * (len(rows) != 1)}: {', '.join(parts)}" + (
+        f"; on whole boxes: {', '.join(above)}" if above else ""
+    )
