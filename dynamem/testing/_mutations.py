@@ -1,7 +1,7 @@
 """One slip in a program: a function in which one operation of its jaxpr is replaced by a wrong one.
 
 Calls are inlined, a pass of the retrieval kernel stands for its definition, and what no result needs is left out, so
-that every place is an operation of the formula. Loops stay whole.
+that every place is an operation of the formula. Loops stay whole, and functions with a derivative of their own.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -140,7 +140,7 @@ def _inlined(closed: Any, args: Sequence[Any]) -> list[Any]:
     for equation in closed.jaxpr.eqns:
         values = [_read(known, atom) for atom in equation.invars]
         inner = equation.params.get(CALLS.get(equation.primitive.name, ""))
-        if inner is None or equation.params.get("name") == KEPT or _has_loop(inner):
+        if inner is None or equation.params.get("name") == KEPT or _is_whole(equation, inner):
             results = _applied(equation, values)
         elif equation.params.get("name") == dynamem_retrieval.__name__:
             log_u = values[1] if len(values) == 4 else None
@@ -151,13 +151,18 @@ def _inlined(closed: Any, args: Sequence[Any]) -> list[Any]:
     return [_read(known, atom) for atom in closed.jaxpr.outvars]
 
 
-def _has_loop(inner: Any) -> bool:
-    """Whether a loop is in it, whose derivative only the call around it may know."""
+def _is_whole(equation: Any, inner: Any) -> bool:
+    """Whether a call has a derivative of its own, which its operations may not have: all but the kernel's passes."""
+    return equation.primitive.name in ("custom_jvp_call", "custom_vjp_call") and not _has_pass(inner)
+
+
+def _has_pass(inner: Any) -> bool:
     jaxpr = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
+    calls = [equation for equation in jaxpr.eqns if equation.primitive.name in CALLS]
     return any(
-        equation.primitive.name == "while" or _has_loop(equation.params[CALLS[equation.primitive.name]])
-        for equation in jaxpr.eqns
-        if equation.primitive.name == "while" or equation.primitive.name in CALLS
+        equation.params.get("name") == dynamem_retrieval.__name__
+        or _has_pass(equation.params[CALLS[equation.primitive.name]])
+        for equation in calls
     )
 
 
