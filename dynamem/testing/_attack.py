@@ -142,7 +142,9 @@ def _apart(left: Any, right: Any) -> float:
     return float(np.abs(a - b)[kept].max(initial=0.0) / size) if size else float(np.any(a[kept]))
 
 
-KNOWN: dict[tuple[str, str, str], str] = {}
+KNOWN: dict[tuple[str, str, str], str] = {
+    ("noise", "free_energy, churn", "sign"): "dW and -dW have one law",
+}
 """Mutants that change values, and of which everything that is asked is true all the same, with the reason."""
 
 
