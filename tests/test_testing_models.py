@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 
 import dynamem as dm
 from dynamem import testing
@@ -48,8 +48,9 @@ def seen(twin):
 @pytest.mark.parametrize("slip", SLIPS)
 def test_twins_are_seen(slip):
     """Somewhere; Hypothesis begins with states at rest, where nothing moves."""
-    how = settings(max_examples=60, deadline=None, database=None, derandomize=True)
-    twin = find(testing.twins(ONE, ("log_sum_exp", "free_energy"), (slip,)), seen, settings=how)
+    how = settings(max_examples=60, deadline=None, database=None, derandomize=True, phases=(Phase.generate,))
+    name = "log_sum_exp" if "log_sum_exp" in SLIPS[slip].fits else "free_energy"
+    twin = find(testing.twins(ONE, (name,), (slip,)), seen, settings=how)
     assert twin.slip == slip
 
 
