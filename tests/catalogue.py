@@ -19,6 +19,7 @@ import dynamem as dm
 from dynamem.diffusion import Point
 from dynamem.lyapunov import dynamics_of
 from dynamem.survey import Held
+from dynamem.testing._families import Kept, SlippedSolver
 
 
 RNG = np.random.default_rng(7)
@@ -125,6 +126,7 @@ DENOISERS = {
     "Prediction[host]": lambda: dm.Prediction(host(), "v", dm.VP()),
     "ClassifierFreeGuidance": guided,
     "ClassifierGuidance": classified,
+    "Kept": lambda: Kept(dm.Empirical(XI, WEIGHTS)),
 }
 # Those that do not know the pattern where alpha = 0: refused there, or NaN. (VP has no such level.)
 BLIND = {"Prediction[eps]", "Prediction[score]", "Prediction[host]", "ClassifierGuidance"}
@@ -321,6 +323,7 @@ def stepped(sampler, where=None):
 
 # name -> (builder, the flow that it steps)
 SOLVERS = {name: (build, lambda build=build: stepped(build())) for name, build in SAMPLERS.items()} | {
+    "SlippedSolver": (lambda: SlippedSolver(dm.DDIM(), (("sign", 0),), -1), lambda: dm.ProbabilityFlow(path())),
     "BlindSampler": (lambda: dm.BlindSampler(), lambda: dm.Langevin(dm.LogSumExp(XI, 1.5), 1.0)),
     "Stabilised": (lambda: dm.Stabilised(dm.EDMHeun(), path()), lambda: dm.ProbabilityFlow(path())),
     **{

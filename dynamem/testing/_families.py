@@ -211,8 +211,13 @@ class _Step(eqx.Module):
     solver: Any
 
     def __call__(self, terms: Any, t0: Any, t1: Any, y0: Any, memory: Any) -> tuple[Any, Any]:
-        flow = terms.vector_field.__self__
-        kept = ProbabilityFlow(DiffusionPath(flow.path.schedule, Kept(flow.path.law)), flow.clock).terms()
+        def law(terms: Any) -> Any:
+            return getattr(terms, "term", terms).vector_field.__self__.path.law  # Diffrax wraps terms in a direction
+
+        try:
+            kept = eqx.tree_at(law, terms, Kept(law(terms)))
+        except AttributeError:  # no terms of a path, about which the solver has something to say
+            kept = terms
         y1, _, _, memory, _ = self.solver.step(kept, t0, t1, y0, None, memory, False)
         return y1, memory
 
