@@ -148,6 +148,19 @@ def test_what_is_computed_in_float32_has_its_rounding():
         assert "the energy rises" in message(testing.assert_lyapunov, lambda t, x: -energy(t, x), flow, 1e-3 * x)
 
 
+def test_float32_within_float64_is_not_forgiven():
+    """A field that is computed in float32 where states are float64 is off by float32's rounding."""
+    narrow = dfx.ODETerm(lambda t, x, args: FLOW.drift(t, x, args).astype(jnp.float32).astype(x.dtype))
+    assert "is not -M grad E" in message(testing.assert_gradient_flow, MEMORY, narrow, X)
+
+    def energy(t, x):
+        y = x.astype(jnp.float32)
+        return 0.5 * jnp.sum((y * y).astype(x.dtype))
+
+    flow = dfx.ODETerm(lambda t, x, args: -x)
+    assert "is not -M grad E" in message(testing.assert_gradient_flow, energy, flow, X / 3)
+
+
 def test_noise_has_a_sense():
     """``dx = -x/10 dt + x/2 o dW``: the mean of ``x^2`` grows by ``2 (-1/10 + 1/8) + 1/4``."""
     path = dfx.UnsafeBrownianPath((1,), jr.key(0))

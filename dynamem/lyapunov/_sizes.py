@@ -6,7 +6,8 @@ own, and
     M = |f| + sum over all operands of |df/d delta|        at delta = 0,
 
 so that rounding each of them by ``eps`` moves ``f`` by at most ``eps M`` to first order (Higham, Accuracy and
-Stability of Numerical Algorithms, section 3); what is computed in less precision than ``f`` counts for as much more.
+Stability of Numerical Algorithms, section 3); what is computed in less precision than ``f`` counts for as much more,
+as far as the arguments have no more precision themselves: float32 within a function of float64 is not forgiven.
 A sum counts its terms and not their difference, so that what cancels is seen: ``M`` of ``(x - a)`` is
 ``2 (|x| + |a|)`` at most. Operations that only move or compare numbers add no rounding. Loops and functions with a
 derivative of their own are one operation each: what cancels inside them is not seen.
@@ -38,12 +39,15 @@ def size_of(function: Callable[..., Scalar], *args: Array) -> Scalar:
     nudged = lambda deltas: _run(closed.jaxpr, closed.consts, args, iter(deltas))[0]  # noqa: E731
     value, slopes = jax.value_and_grad(nudged)(zeros)
     parts = [jnp.sum(jnp.where(jnp.isnan(slope), jnp.zeros_like(slope), jnp.abs(slope))) for slope in slopes]
-    return sum((part.astype(value.dtype) * _coarser(part, value) for part in parts), start=jnp.abs(value))
+    given = [arg for arg in map(jnp.asarray, args) if jnp.issubdtype(arg.dtype, jnp.floating)]
+    coarsest = max(map(_unit, given), default=0.0)
+    units = [max(1.0, min(_unit(part), coarsest) / _unit(value)) for part in parts]
+    return sum((u * part.astype(value.dtype) for u, part in zip(units, parts, strict=True)), start=jnp.abs(value))
 
 
-def _coarser(part: Array, value: Array) -> float:
-    """How much larger the rounding unit of an operand is than that of the result."""
-    return max(1.0, float(jnp.finfo(part.dtype).eps) / float(jnp.finfo(value.dtype).eps))
+def _unit(x: Array) -> float:
+    """Rounding unit of an array's precision."""
+    return float(jnp.finfo(x.dtype).eps)
 
 
 def _rounds(equation: Any, operand: Any) -> bool:

@@ -87,8 +87,7 @@ def _part(case: Case, part: str) -> Callable | None:
     return case.flow.f if is_map else None
 
 
-def _arguments(part: str, case: Case, x: Array) -> tuple:
-    t = jnp.asarray(0.5 * (case.t0 + case.t1), x.dtype)
+def _arguments(part: str, t: Array, x: Array) -> tuple:
     return {"energy": (t, x), "update": (x,)}.get(part, (t, x, None))
 
 
@@ -103,15 +102,13 @@ def _swapped(case: Case, part: str, slips: tuple, k: int, size: int) -> Case:
 
 
 @eqx.filter_jit
-def _values(function: Callable, arguments: tuple) -> Any:
-    return jax.tree.leaves(eqx.filter(function(*arguments), eqx.is_array))
+def _values(function: Callable, part: str, ts: Array, xs: Array) -> list[Array]:
+    """What a part returns at each time and state, as arrays of shape (times, B, ...)."""
 
+    def at(t: Array, x: Array) -> list[Array]:
+        return jax.tree.leaves(eqx.filter(function(*_arguments(part, t, x)), eqx.is_array))
 
-def _above_the_first(energy: Callable, case: Case, xs: np.ndarray) -> list[Any]:
-    """``E(t, x) - E(t_0, x_0)`` at three times: of an energy a constant is nothing."""
-    times = np.linspace(case.t0, case.t1, 3)
-    values = [_values(energy, (jnp.asarray(t), jnp.asarray(x)))[0] for t in times for x in xs]
-    return [value - values[0] for value in values]
+    return jax.vmap(lambda t: jax.vmap(lambda x: at(t, x))(xs))(ts)
 
 
 def _of_part(name: str, part: str) -> Family | None:
@@ -121,7 +118,7 @@ def _of_part(name: str, part: str) -> Family | None:
     function = _part(case, part)
     if function is None:
         return None
-    slips = slips_of(function, *_arguments(part, case, x), most=MOST)
+    slips = slips_of(function, *_arguments(part, jnp.asarray(case.t0), x), most=MOST)
 
     def asked(drawn: Any, k: int) -> None:
         ask(_swapped(built(name, *drawn[:2]), part, slips, k, drawn[2].shape[1]), drawn[2])
@@ -129,8 +126,8 @@ def _of_part(name: str, part: str) -> Family | None:
     def values(drawn: Any, k: int) -> Any:
         right = built(name, *drawn[:2])
         wrong = Mutated(_part(right, part), slips, k)  # pyright: ignore[reportArgumentType]
-        found = [_values(wrong, _arguments(part, right, jnp.asarray(x))) for x in drawn[2]]
-        return _above_the_first(wrong, right, drawn[2]) if part == "energy" else found
+        found = _values(wrong, part, jnp.linspace(right.t0, right.t1, 4), jnp.asarray(drawn[2]))
+        return [found[0] - found[0][0, 0]] if part == "energy" else found  # of an energy a constant is nothing
 
     return Family(part, name, _words(slips), drawn_case(name, SHAPES), asked, values, _size)
 
@@ -182,7 +179,7 @@ def _of_schedule(kind: str, function: str) -> Family:
 
     def values(schedule: Any, k: int) -> Any:
         wrong = Mutated(getattr(schedule, function), slips, k)
-        return [_values(wrong, (jnp.asarray(t),)) for t in (0.1, 0.35, 0.5, 0.8, 0.95)]
+        return jax.vmap(wrong)(jnp.linspace(0.01, 0.99, 50))
 
     return Family("schedule", f"{kind}.{function}", _words(slips), drawn, asked, values, lambda _: None)
 
@@ -270,7 +267,7 @@ STEPS = (8, 16, 32, 64)
 
 def _of_solver(name: str) -> Family:
     solver, order, exact = SOLVERS[name]
-    terms = ProbabilityFlow(DiffusionPath(VE(), Empirical(jnp.asarray([[0.5, -1.0]])))).terms()
+    terms = ProbabilityFlow(DiffusionPath(VE(), _mixed(jnp.asarray([[0.5, -1.0], [-1.5, 0.25]])))).terms()
     t0, t1, y = jnp.asarray(0.0), jnp.asarray(0.5), jnp.asarray([1.0, 2.0])
     memory = solver.init(terms, t0, t1, y, None)
     slips = slips_of(_Step(solver), terms, t0, t1, y, memory, most=MOST)
@@ -283,11 +280,10 @@ def _of_solver(name: str) -> Family:
 
     def values(drawn: Any, k: int) -> Any:
         del drawn
-        found = []
-        state: Any = memory
-        for start in (0.0, 0.5, 1.0):
-            wrong = Mutated(_Step(solver), slips, k)
-            y1, state = wrong(terms, jnp.asarray(start), jnp.asarray(start + 0.5), y, state)
+        wrong, state, found = SlippedSolver(solver, slips, k), memory, []
+        for start in (-1.0, -0.5, 0.0, 0.5):
+            ends = jnp.asarray(start), jnp.asarray(start + 0.5)
+            y1, _, _, state, _ = wrong.step(terms, *ends, y, None, state, False)
             found.append(y1)
         return found
 
@@ -363,7 +359,7 @@ def _of_score(name: str) -> Family:
         assert_score_is_gradient(score, drawn[2], energy=_LogZ(law, s))
 
     def values(drawn: Any, k: int) -> Any:
-        return [_values(wrong(drawn, k)[0], (jnp.asarray(y),)) for y in drawn[2]]
+        return jax.vmap(wrong(drawn, k)[0])(jnp.asarray(drawn[2]))
 
     return Family("score", name, _words(slips), drawn_case("log_sum_exp, diagonal", SHAPES), asked, values, _size)
 

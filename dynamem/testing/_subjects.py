@@ -95,18 +95,14 @@ def _hebbian(xi: Array) -> Array:
     return whole - jnp.diag(jnp.diag(whole))
 
 
-class _Slope(eqx.Module):
-    """``v / (tau g'(u))``: what Hopfield's units make of a gradient."""
-
-    energy: Any
-
-    def __call__(self, t: Array, x: Array, v: Array) -> Array:
-        return v / (1 - jnp.tanh(x) ** 2)
+def _slope(t: Array, x: Array, v: Array) -> Array:
+    """``v / g'(u)``: what Hopfield's units make of a gradient."""
+    return v / (1 - jnp.tanh(x) ** 2)
 
 
 def _hopfield(xi: Array, beta: Array) -> Case:
     energy = Hopfield(_hebbian(xi), 0.25 * jnp.sin(_whole(xi.shape[1], xi)))
-    return Case(energy, LagrangianFlow(energy), mobility=_Slope(energy))
+    return Case(energy, LagrangianFlow(energy), mobility=_slope)
 
 
 def _mild(xi: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -166,7 +162,8 @@ def _noisy(xi: Array, beta: Array) -> Case:
 
 
 def _guided(xi: Array, beta: Array) -> Case:
-    path = _path(ClassifierFreeGuidance(conditional=Empirical(xi[:1]), unconditional=Empirical(xi), weight=0.5))
+    asked = Empirical(xi, _whole(xi.shape[0], xi) / (xi.shape[0] * (xi.shape[0] + 1) / 2))
+    path = _path(ClassifierFreeGuidance(conditional=asked, unconditional=Empirical(xi), weight=0.5))
     return Case(GuidedEnergy(path), ProbabilityFlow(path), -1.5, 1.5, 1.0)
 
 
