@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynamem.cli import main
+from dynamem.cli import _mutants, main
 from dynamem.testing._attack import KNOWN, _apart, attack, correct, run_attack
-from dynamem.testing._families import Family, _of_part, _of_solver
+from dynamem.testing._families import KINDS, Family, _of_part, _of_solver
 from dynamem.testing._mutations import RULES, Mutated, slips_of
 
 
@@ -100,6 +100,7 @@ def test_the_command(tmp_path, capsys):
     assert "no false alarm in 3 draws" in told
     document = json.loads(file.read_text())
     assert document["schema"] == "dynamem.mutants/1"
+    assert _mutants.KINDS == KINDS
     assert {one["kind"] for one in document["mutants"]} == {"noise"}
     assert main(["mutants", "--least", "2"]) == 2
     assert main(["mutants", "--kind", "noise", "--examples", "0"]) == 2
@@ -112,6 +113,9 @@ def test_scores_count_what_is_no_equivalent():
     ))  # fmt: skip
     assert few.score() == pytest.approx(2 / 3)
     assert np.isnan(few.score("drift"))
+    none = dataclasses.replace(found, mutants=())
+    assert json.loads(_mutants.document(none))["score"] is None
+    assert "nan" in _mutants.table(none)
 
 
 @pytest.mark.long

@@ -32,7 +32,7 @@ EPILOG = """\
 exit codes:
   0    the run finished (verdicts do not matter, unless --expect names one)
   1    --expect: a row is broken or on a weaker rung than expected; prove: not all are proved;
-       verify: the certificate does not replay
+       verify: the certificate does not replay; mutants: fewer are seen than --least asks
   2    usage or input error, found before anything is computed or written; or a full disk;
        verify: the file is no certificate
   3    --expect: a row is undecided

@@ -16,7 +16,7 @@ QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 DESCRIPTION = """\
 Make slips in the energies, flows, updates, schedules, samplers and scores of the catalogue, one at a time (a sign, a
 factor, an index, a term, a branch, a precision, a stale parameter, another clock or gauge), and count which of them
-the assertions see. A mutant that computes the same numbers is equivalent, with the reason, and does not count."""
+the assertions see. A mutant that computes the same numbers is equivalent and does not count."""
 
 EPILOG = """\
 exit codes: 0 done; 1 with --least, if fewer are killed or a correct program raised an alarm; 2 usage or input error;
@@ -94,7 +94,9 @@ def _list(word: str, head: str, found: Any) -> list[str]:
 
 def document(found: Any) -> str:
     """The attack as JSON, a mutant a line."""
+    from ._json import plain
+
     head = {"schema": SCHEMA, "seed": found.seed, "seconds": found.seconds, "draws": found.draws,
             "alarms": list(found.alarms), "score": found.score()}  # fmt: skip
     lines = ",\n".join(json.dumps(dataclasses.asdict(one), allow_nan=False) for one in found.mutants)
-    return json.dumps(head)[:-1] + ',\n"mutants": [\n' + lines + "\n]}\n"
+    return json.dumps(plain(head), allow_nan=False)[:-1] + ',\n"mutants": [\n' + lines + "\n]}\n"
