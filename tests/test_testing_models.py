@@ -1,6 +1,7 @@
 """Strategies of whole models: what is right passes, twins are seen; functions that change or leak are named."""
 
 import functools
+import types
 
 import diffrax as dfx
 import equinox as eqx
@@ -99,6 +100,20 @@ class Narrow(eqx.Module):
 def test_a_precision_that_is_lost_is_seen():
     with pytest.raises(AssertionError, match="computed in float32 where t is given in float64"):
         testing.assert_schedule(Narrow())
+
+
+def test_a_table_in_float32_is_interpolated_in_float64():
+    """At its own times its values are float32 numbers, between them they are not; and a namespace has no hash."""
+    times = np.linspace(0, 1, 1000)
+    table = jnp.asarray(times, jnp.float32)
+    one = types.SimpleNamespace(
+        alpha=jnp.ones_like, sigma=lambda t: jnp.interp(t, jnp.asarray(times, t.dtype), table.astype(t.dtype)),
+        lam=lambda t: -jnp.log(t),
+    )  # fmt: skip
+    testing.assert_schedule(one, times=times, rtol=1e-3)
+    one.lam = lambda t: -jnp.log(t) / 2
+    with pytest.raises(AssertionError, match="lam"):
+        testing.assert_schedule(one, times=times, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
