@@ -11,7 +11,7 @@ from .._errors import InputError
 
 SCHEMA = "dynamem.mutants/1"
 KINDS = ("energy", "drift", "noise", "update", "slip", "schedule", "sampler", "score")
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"  # each program runs for a moment only
+QUICK = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"  # each program runs for a moment only
 
 DESCRIPTION = """\
 Make slips in the energies, flows, updates, schedules, samplers and scores of the catalogue, one at a time (a sign, a

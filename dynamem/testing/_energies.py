@@ -20,6 +20,7 @@ from ..lyapunov import Rate, Sense, check, controlled, dynamics_of, generator, m
 from ..lyapunov._inputs import Question, question
 from ._boxes import on_the_box
 from ._told import aim, fail, fits, literal, some_states
+from ._values import assert_slopes
 
 
 TIMES = 9
@@ -34,7 +35,8 @@ def assert_lyapunov(
     """The rate ``L E`` of the energy is at most 0, up to rounding, at every state and at times from t0 to t1.
 
     With noise the rate is that of the generator (the mean rate). Rounding: `dynamem.lyapunov` bounds it from the sizes
-    of the terms that are added, in the precision of the states; ``tolerance`` is forgiven on top.
+    of the terms that are added, in the precision of the states; ``tolerance`` is forgiven on top. Rates come from
+    derivatives: in float64, and where no tolerance is given, E has to change over short steps as they say.
 
     Arguments:
         energy: any ``E(t, x)`` on the flow's clock. Modules of arrays compile once; a new lambda compiles each time.
@@ -66,6 +68,8 @@ def assert_lyapunov(
     note(margin=float(np.max(value / np.maximum(bound + tolerance, np.finfo(xs.dtype).tiny))))
     if excess[place] > 0:
         _rises(ask, grid[place], where[place], value[place], bound[place], float(np.mean(excess > 0)))
+    if not tolerance:
+        assert_slopes(energy, float(t0), xs)
     note(climb=functools.partial(on_the_box, ask, xs, (t0, t1)))
 
 

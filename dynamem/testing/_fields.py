@@ -13,13 +13,25 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError
 from .._journal import note, recorded
 from .._types import EnergyFn, Given
+from ..flows import Map
 from ..lyapunov import dynamics_of, rounding_bound
 from ..lyapunov._sizes import size_of
 from ._told import aim, eps, fail, fits, literal, some_states
+from ._values import assert_slopes
 
 
 ROUNDING = 1e3
 """Rounding units that are forgiven, relative to the sizes compared, where no tolerance is given."""
+
+
+class _Ways(eqx.Module):
+    """``f(x) - x`` of an update, as a drift."""
+
+    update: Map
+
+    def drift(self, t: Array, x: Array, args: PyTree) -> Array:
+        del t, args
+        return self.update(x) - x
 
 
 class _Gradients(eqx.Module):
@@ -80,9 +92,12 @@ def assert_gradient_flow(
 ) -> None:  # fmt: skip
     """The drift is ``-M grad E``, up to ``rtol`` of their sizes, and the rounding of what they add and cancel.
 
+    In float64, unless ``rtol`` is given, E has to change over short steps as its gradient says, too: a value that is
+    rounded to float32 inside, or a wrong rule for a derivative, is no energy of the drift.
+
     Arguments:
         energy: any ``E(t, x)``.
-        flow: a dynamem flow or any Diffrax terms; of one with noise the drift is asked for.
+        flow: a dynamem flow or any Diffrax terms; of one with noise the drift is asked for; of a `Map` ``f(x) - x``.
         states: float32 or float64, shape (B, D).
         t: the time.
         args: what the terms are given.
@@ -95,16 +110,19 @@ def assert_gradient_flow(
         InputError: an argument that cannot be used.
     """
     xs = some_states(states)
-    field, time = dynamics_of(flow), jnp.asarray(t, xs.dtype)
+    field, time = _Ways(flow) if isinstance(flow, Map) else dynamics_of(flow), jnp.asarray(t, xs.dtype)
     fits("energy", _Energy(energy, time), (), jnp.asarray(xs[0]))
     fits("drift", _Drift(field, time, args), xs.shape[1:], jnp.asarray(xs[0]))
     given = "None" if args is None else "args"
-    drift = f"{'flow.vf' if isinstance(flow, dfx.AbstractTerm) else 'flow.drift'}(t, x, {given})"
+    name = "flow.vf" if isinstance(flow, dfx.AbstractTerm) else "flow.drift"
+    drift = "flow(x) - x" if isinstance(flow, Map) else f"{name}(t, x, {given})"
     slope = "jax.grad(energy, argnums=1)(t, x)"
     right = _sloped(preconditioner, slope)
     test = f"np.testing.assert_allclose({drift}, {right}, {{within}})"
     told = _Told("the drift is not -M grad E", ("drift", "-M grad E"), test, {"t": float(t)})
     _compare(_Gradients(field, energy, time, args, preconditioner), xs, rtol, told)
+    if rtol is None:
+        assert_slopes(energy, float(t), xs)
 
 
 def _sloped(preconditioner: Any, slope: str) -> str:

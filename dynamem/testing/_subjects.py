@@ -144,10 +144,21 @@ def _free(law: Any) -> Case:
     return Case(FreeEnergy(path), ProbabilityFlow(path), -1.5, 1.5, 1.0)
 
 
+class _OnTau(eqx.Module):
+    """``-dx/dtau = (alpha'/alpha) x + alpha (alpha sigma'/sigma - alpha') grad E``, E the free energy at x/alpha."""
+
+    schedule: Any
+
+    def __call__(self, t: Array, x: Array, v: Array) -> Array:
+        alpha, slope = self.schedule.alpha(1 - t), self.schedule.alpha_dot(1 - t)
+        rate = self.schedule.sigma_dot(1 - t) / self.schedule.sigma(1 - t)
+        return slope / alpha * x + alpha * (alpha * rate - slope) * v
+
+
 def _on_tau(schedule: Any) -> Callable[[Array, Array], Case]:
     def build(xi: Array, beta: Array) -> Case:
         path = _path(Empirical(xi), schedule)
-        return Case(FreeEnergy(path, clock="tau"), ProbabilityFlow(path, "tau"), 0.125, 0.875)
+        return Case(FreeEnergy(path, clock="tau"), ProbabilityFlow(path, "tau"), 0.125, 0.875, _OnTau(schedule))
 
     return build
 
@@ -167,8 +178,22 @@ def _guided(xi: Array, beta: Array) -> Case:
     return Case(GuidedEnergy(path), ProbabilityFlow(path), -1.5, 1.5, 1.0)
 
 
-def _updated(energy: Any) -> Case:
-    return Case(energy, Map(energy.update))
+def _updated(energy: Any, mobility: Any = 1.0) -> Case:
+    return Case(energy, Map(energy.update), mobility=mobility)
+
+
+class _Pull(eqx.Module):
+    """``(eps + S)/|B| v``: what the update by a centroid makes of a gradient."""
+
+    energy: LogSumReLU
+
+    def __call__(self, t: Array, x: Array, v: Array) -> Array:
+        return self.energy.pull(t, x).mv(v)
+
+
+def _centroid(xi: Array, beta: Array) -> Case:
+    energy = LogSumReLU(xi, 0.4, 0.1)
+    return _updated(energy, _Pull(energy))
 
 
 SUBJECTS = {
@@ -187,13 +212,13 @@ SUBJECTS = {
     "oscillators": Subject(_oscillators, _circles),
     "free_energy": Subject(lambda xi, beta: _free(Empirical(xi)), kinds=FAR),
     "free_energy, mixture": Subject(_mixture),
-    "free_energy, guided": Subject(_guided),
+    "free_energy, guided": Subject(_guided, kinds=FAR),
     "free_energy, churn": Subject(_noisy),
     "free_energy, VP": Subject(_on_tau(VP())),
     "free_energy, FlowMatching": Subject(_on_tau(FlowMatching())),
     "log_sum_exp, update": Subject(lambda xi, beta: _updated(LogSumExp(xi, beta)), kinds=FAR),
     "sparse_memory, update": Subject(lambda xi, beta: _updated(FenchelYoung(xi, beta, 1.5))),
-    "epanechnikov, update": Subject(lambda xi, beta: _updated(LogSumReLU(xi, 0.4, 0.1))),
+    "epanechnikov, update": Subject(_centroid),
 }
 """Every one is correct: an assertion that fails on it is a false alarm."""
 

@@ -1,0 +1,94 @@
+"""Energies change as their derivatives say: values in float32 and wrong rules are seen, kinks and ends are not."""
+
+import functools
+
+import diffrax as dfx
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import dynamem as dm
+from dynamem import testing
+from dynamem.testing._values import assert_slopes
+from tests.testing_cases import FLOW, MEMORY, XI, X, message
+
+
+def rounded(t, x):
+    """What derivatives do not see: its own gradient is that of the memory, to the last bit."""
+    return MEMORY(t, x).astype(jnp.float32).astype(x.dtype)
+
+
+@jax.custom_jvp
+def square(x):
+    return x @ x / 2
+
+
+@functools.partial(square.defjvp)
+def _(primals, tangents):
+    return square(*primals), 1.5 * primals[0] @ tangents[0]
+
+
+@pytest.mark.parametrize(
+    ("energy", "flow", "right"),
+    [(rounded, FLOW, MEMORY),
+     (lambda t, x: square(x), dfx.ODETerm(lambda t, x, args: -1.5 * x), lambda t, x: x @ x / 2),
+     (lambda t, x: MEMORY(t, jax.lax.stop_gradient(x)) + x @ x, dfx.ODETerm(lambda t, x, args: -2 * x), MEMORY)],
+    ids=["float32", "a wrong rule", "a stopped gradient"],
+)  # fmt: skip
+def test_values_that_derivatives_do_not_describe_are_seen(energy, flow, right):
+    for asked in (testing.assert_gradient_flow, testing.assert_lyapunov):
+        told = message(asked, energy, flow, X)
+        assert "does not change as its derivative says" in told
+        lines = [line.strip() for line in told.splitlines()]
+        code = "\n".join(lines[lines.index("to keep as a test:") + 1 :])
+        names = {"jnp": jnp, "jax": jax, "np": np}
+        with pytest.raises(AssertionError):
+            exec(code, names | {"energy": energy})
+        exec(code, names | {"energy": right})
+
+
+def test_a_tolerance_leaves_it_out():
+    testing.assert_gradient_flow(rounded, FLOW, X, rtol=1e-9)
+    testing.assert_lyapunov(rounded, FLOW, X, tolerance=1e-9)
+
+
+def test_float32_states_are_not_asked():
+    memory = dm.LogSumExp(jnp.asarray(XI, jnp.float32), jnp.float32(4))
+    testing.assert_lyapunov(memory, dm.GradientFlow(memory), X.astype(np.float32))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(-40, 40), st.floats(-1e3, 1e3), st.sampled_from([1.0, 1e-6, 1e6]))
+def test_scales_shifts_and_kinks_are_no_alarm(power, shift, far):
+    """A value of any size, lost under a shift as it may be, at kinks of it and far from them."""
+    scale = 2.0**power
+    energy = jax.tree_util.Partial(_kinked, jnp.asarray(scale), jnp.asarray(shift))
+    assert_slopes(energy, 0.0, np.concatenate([far * X, far * XI, np.zeros_like(X[:1])]))
+
+
+def _kinked(scale, shift, t, x):
+    return shift + scale * jnp.sum(jnp.abs(x) + jnp.maximum(x - XI[0], 0) ** 1.5)
+
+
+@pytest.mark.parametrize(
+    "energy",
+    [lambda t, x: jnp.zeros_like(t), lambda t, x: jnp.sum(jnp.log(x)), lambda t, x: jnp.sum(jnp.round(x)),
+     lambda t, x: 1e300 * jnp.sum(x**4)],
+    ids=["flat", "ends", "steps", "large"],
+)  # fmt: skip
+def test_where_nothing_can_be_asked_nothing_is(energy):
+    assert_slopes(energy, 0.0, X)
+
+
+def test_updates_are_steps_along_the_gradient():
+    """``x - grad E`` of a dense memory; the centroid is another multiple of it."""
+    testing.assert_gradient_flow(MEMORY, dm.Map(MEMORY.update), X)
+    told = message(testing.assert_gradient_flow, MEMORY, dm.Map(lambda x: MEMORY.update(x) + 1e-6), X)
+    assert "assert_allclose(flow(x) - x, -jax.grad(energy, argnums=1)(t, x)" in told
+    memory = dm.LogSumReLU(jnp.asarray(XI), 0.4, 0.1)
+    pull = lambda t, x, v: memory.pull(t, x).mv(v)  # noqa: E731
+    testing.assert_gradient_flow(memory, dm.Map(memory.update), X, preconditioner=pull)
+    assert "is not -M grad E" in message(testing.assert_gradient_flow, memory, dm.Map(memory.update), X)
