@@ -92,3 +92,20 @@ def test_updates_are_steps_along_the_gradient():
     pull = lambda t, x, v: memory.pull(t, x).mv(v)  # noqa: E731
     testing.assert_gradient_flow(memory, dm.Map(memory.update), X, preconditioner=pull)
     assert "is not -M grad E" in message(testing.assert_gradient_flow, memory, dm.Map(memory.update), X)
+
+
+@pytest.mark.parametrize(("by", "holds"), [(0.0, True), (1.0, False)])
+def test_the_rounding_of_an_update_is_its_own(by, holds):
+    """Logits of 5e11, told in two ways, differ by 1e-4: a softmax of 1 moves the state by 60, and E by 2,000."""
+    xi, beta = jnp.asarray([[655360.0], [0.0]]), 1.19
+    memory = dm.LogSumExp(xi, beta)
+
+    def update(x):
+        near = beta * (xi @ x - jnp.sum(xi * xi, axis=1) / 2)
+        again = xi @ (beta * x) - jnp.sum((beta / 2) * xi * xi, axis=1)
+        return (jnp.exp(near - jax.nn.logsumexp(again)) @ xi) * (1 + by)
+
+    ask = functools.partial(
+        testing.assert_lyapunov, memory, dm.Map(update), 655360 * np.linspace(0.95, 1.05, 9)[:, None]
+    )
+    assert ask() is None if holds else "rises over an update" in message(ask)

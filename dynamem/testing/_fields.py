@@ -10,13 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._errors import InputError
 from .._journal import note, recorded
 from .._types import EnergyFn, Given
 from ..flows import Map
 from ..lyapunov import dynamics_of, rounding_bound
-from ..lyapunov._sizes import size_of
-from ._told import aim, eps, fail, fits, literal, some_states
+from ._told import aim, eps, fail, fits, known_size, literal, some_states
 from ._values import assert_slopes
 
 
@@ -252,14 +250,6 @@ def _judged(pair: Callable, xs: Array) -> tuple[Array, Array, Array]:
             a, b = pair(z)
             return jnp.sum(way * (a - b))
 
-        return left, right, rounding_bound(_size(along, x))
+        return left, right, rounding_bound(known_size(along, x))
 
     return jax.vmap(one)(xs)
-
-
-def _size(function: Callable, x: Array) -> Array:
-    """What a function adds, 0 where it has no derivatives to read it from, as a Jacobian on the host has not."""
-    try:
-        return size_of(function, x)
-    except InputError:
-        return jnp.zeros((), x.dtype)
