@@ -93,6 +93,20 @@ def test_known_reasons_name_mutants_that_are_there(key):
     assert slip in {rule for words, _ in family.slips for rule in (words, words.partition(" ")[0])}
 
 
+@pytest.mark.parametrize(("slip", "c"), [("factor 20", np.log(3) / 2), ("float32 20", 1.9834e-8)])
+def test_a_constant_that_falls_with_the_noise_is_no_slip(slip, c):
+    """``E + c s^2``, told apart from E at a state, with c > 0: it falls along what E falls along."""
+    family = _of_part("free_energy, FlowMatching", "energy")
+    k = next(k for k, (name, _) in enumerate(family.slips) if name == slip)
+    xi = np.asarray([[0.5, -1.0], [1.5, 0.25], [-0.75, 2.0]])
+    wrong, right = (family.values((xi, 2.0, xi), k)[0] for k in (k, -1))
+    s = (1 - np.linspace(0.125, 0.875, 4)) / np.linspace(0.125, 0.875, 4)
+    apart = np.asarray(wrong - right)
+    np.testing.assert_allclose(
+        apart, np.broadcast_to(c * (s**2 - s[0] ** 2)[:, None], apart.shape), rtol=3e-3, atol=1e-13
+    )
+
+
 def test_the_command(tmp_path, capsys):
     file = tmp_path / "m.json"
     assert main(["mutants", "--kind", "noise", "--examples", "5", "--draws", "3", "--json", str(file)]) == 0

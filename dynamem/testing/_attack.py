@@ -148,6 +148,8 @@ def _apart(left: Any, right: Any) -> float:
 
 
 KNOWN: dict[tuple[str, str, str], str] = {
+    ("energy", "free_energy, FlowMatching", "factor 20"): "E + log(N) s^2/2 falls with s, and has E's slopes",
+    ("energy", "free_energy, FlowMatching", "float32 20"): "E + c s^2 with c > 0 falls with s, and has E's slopes",
     ("noise", "free_energy, churn", "sign"): "dW and -dW have one law",
     ("sampler", "Euler", "next"): "y + h f(t + h, y) has order 1 too",
     ("sampler", "DDIM", "next"): "the denoiser one step late has order 1 too, and is exact on a point",
