@@ -13,12 +13,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 
-# In the environment, so that the processes that tests start share the cache too.
-# One for each process of pytest-xdist: what one writes another must not read half.
-os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR",
-    str(Path(__file__).resolve().parents[1] / ".cache" / os.environ.get("PYTEST_XDIST_WORKER", "jax")),
-)
+# In the environment, so that all processes of pytest-xdist, and those that tests start, share the cache. What one has
+# half written another may read: JAX warns of it, which pyproject.toml lets pass, and compiles.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
