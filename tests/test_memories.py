@@ -104,6 +104,31 @@ def test_the_softmax_of_distances_is_log_sum_exp():
     np.testing.assert_allclose(universal.update(X[0]), known.update(X[0]), rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda xi: dm.UniversalHopfield(xi, "euclidean", beta=1.2),
+     lambda xi: dm.FenchelYoung(xi, 1.0, 1.5, norm_bias=True), lambda xi: dm.LogSumReLU(xi, 0.5, 1e-6)],
+)  # fmt: skip
+@pytest.mark.parametrize("far", [1.0, 131072.0])
+def test_the_rounding_of_distances_is_that_about_the_mean(make, far):
+    """A pattern far away takes part in the mean about which distances are computed, though it has no weight.
+
+    So the energy at z about the other pattern is ``(z - xi)^2/2`` to 1e-7 alone, and the bound has to say so.
+    """
+    memory = make(jnp.asarray([[0.0], [far]]))
+    there = np.asarray([[0.001], [0.003], [0.1]])
+    found, bound = (
+        np.asarray(jax.vmap(lambda x, f=f: f(T, x))(jnp.asarray(there))) for f in (memory, memory.magnitude)
+    )
+    exact = make(jnp.asarray([[0.0]]))
+    wanted = np.asarray([float(exact(T, jnp.asarray(x))) for x in there])
+    if far > 1:
+        assert np.all(np.abs(found - wanted) <= dm.lyapunov.rounding_bound(bound))
+        assert np.max(np.abs(found - wanted)) > 1e-9
+    else:
+        assert np.all(bound < 20)
+
+
 # ------------------------------------------------------------- Fenchel-Young
 
 

@@ -28,7 +28,7 @@ from jaxtyping import Array, Bool, Float, Scalar
 from .._types import Time
 from .._validate import floats, require_patterns, require_positive, require_state
 from ._base import AbstractEnergy
-from ._distances import squared_distances
+from ._distances import distance_sizes, squared_distances
 
 
 class LogSumReLU(AbstractEnergy):
@@ -55,11 +55,11 @@ class LogSumReLU(AbstractEnergy):
         return -jnp.log(total) / self.beta.astype(x.dtype)
 
     def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
-        """``|E|`` and what rounding the kernels does to it: ``sum_B (1 + |x|^2 + |xi|^2)``, over ``eps + S``."""
+        """``|E|`` and what rounding the kernels does to it: that of the distances, over ``eps + S``."""
         kernels, beta, eps = self._kernels(x), self.beta.astype(x.dtype), self.eps.astype(x.dtype)
         total = eps + jnp.sum(jnp.maximum(kernels, 0))
         near = kernels > -jnp.asarray(1e-6, x.dtype) * (1 + beta * (x @ x))
-        sizes = 1 / beta + x @ x + jnp.sum(self.xi * self.xi, axis=1)
+        sizes = 1 / beta + distance_sizes(self.xi, x)
         shaken = jnp.sum(jnp.where(near, sizes, jnp.zeros_like(sizes)))
         return (jnp.abs(jnp.log(total)) + 1) / beta + shaken / total
 

@@ -27,7 +27,7 @@ from .._types import Time
 from .._validate import floats, require_patterns, require_positive, require_state
 from ..kernels import entmax, entmax_value, require_order
 from ._base import AbstractEnergy
-from ._distances import squared_distances
+from ._distances import distance_sizes, squared_distances
 
 
 class FenchelYoung(AbstractEnergy):
@@ -57,10 +57,9 @@ class FenchelYoung(AbstractEnergy):
 
     def magnitude(self, t: Time, x: Float[Array, " D"]) -> Scalar:
         """``|x|^2``, the scores of the patterns that carry weight, term by term, and the entropy."""
-        p, size = self.weights(x), jnp.abs(self.xi) @ jnp.abs(x)
-        squares = jnp.sum(self.xi * self.xi, axis=1) if self.norm_bias else jnp.zeros_like(size)
+        sizes = distance_sizes(self.xi, x) if self.norm_bias else jnp.abs(self.xi) @ jnp.abs(x)
         count = jnp.log(jnp.asarray(self.xi.shape[0] + 1.0, x.dtype))
-        return x @ x + p @ (size + squares) + count / self.beta.astype(x.dtype)
+        return x @ x + self.weights(x) @ sizes + count / self.beta.astype(x.dtype)
 
     def weights(self, x: Float[Array, " D"]) -> Float[Array, " N"]:
         """``entmax_alpha`` of the scores, shape (N,): zero for most patterns if ``alpha > 1``."""

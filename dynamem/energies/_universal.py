@@ -27,7 +27,7 @@ from .._errors import InputError
 from .._types import Time
 from .._validate import floats, require_finite, require_patterns, require_positive, require_state
 from ._base import AbstractEnergy
-from ._distances import squared_distances
+from ._distances import distance_sizes, squared_distances
 
 
 SIMILARITIES = ("dot", "cosine", "euclidean", "manhattan")
@@ -96,9 +96,8 @@ class UniversalHopfield(AbstractEnergy):
         """``|x|^2``, the potential, and the scores' terms with their weights."""
         self._require_energy()
         scores, count = self.scores(x), jnp.log(jnp.asarray(self.xi.shape[0] + 1.0, x.dtype))
-        sizes = jnp.abs(self.xi) @ jnp.abs(x)
-        if self.similarity == "euclidean":
-            sizes = x @ x + 2 * sizes + jnp.sum(self.xi * self.xi, axis=1)
+        is_distance = self.similarity == "euclidean"
+        sizes = distance_sizes(self.xi, x) if is_distance else jnp.abs(self.xi) @ jnp.abs(x)
         shaken = jnp.abs(self._separated(scores)) @ sizes
         return x @ x + jnp.abs(self._potential(scores)) + shaken + count / self.beta.astype(x.dtype)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import hypothesis.strategies as st
+import jax
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from jax import tree
@@ -218,4 +219,5 @@ def run_attack(
         found += made
         killed, same = (sum(one.found == word for one in made) for word in ("killed", "equivalent"))
         tell(f"{family.kind} {family.name}: {killed} of {len(made) - same} killed, {same} equivalent")
+        jax.clear_caches()  # each program is some pieces of memory, and Linux grants 65,530
     return Attack(tuple(found), tuple(alarms), drawn, number, time.perf_counter() - begin)
