@@ -93,12 +93,14 @@ def test_known_reasons_name_mutants_that_are_there(key):
     assert slip in {rule for words, _ in family.slips for rule in (words, words.partition(" ")[0])}
 
 
-@pytest.mark.parametrize(("slip", "c"), [("factor 20", np.log(3) / 2), ("float32 20", 1.9834e-8)])
-def test_a_constant_that_falls_with_the_noise_is_no_slip(slip, c):
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize(("slip", "of"), [("factor 20", lambda v: v / 2), ("float32 20", lambda v: np.float32(v) - v)])
+def test_a_constant_that_falls_with_the_noise_is_no_slip(slip, of, n):
     """``E + c s^2``, told apart from E at a state, with c > 0: it falls along what E falls along."""
     family = _of_part("free_energy, FlowMatching", "energy")
     k = next(k for k, (name, _) in enumerate(family.slips) if name == slip)
-    xi = np.asarray([[0.5, -1.0], [1.5, 0.25], [-0.75, 2.0]])
+    xi, c = np.asarray([[0.5, -1.0], [1.5, 0.25], [-0.75, 2.0]])[:n], of(np.log(n))
+    assert c > 0
     wrong, right = (family.values((xi, 2.0, xi), k)[0] for k in (k, -1))
     s = (1 - np.linspace(0.125, 0.875, 4)) / np.linspace(0.125, 0.875, 4)
     apart = np.asarray(wrong - right)

@@ -58,8 +58,8 @@ class LogSumReLU(AbstractEnergy):
         """``|E|`` and what rounding the kernels does to it: that of the distances, over ``eps + S``."""
         kernels, beta, eps = self._kernels(x), self.beta.astype(x.dtype), self.eps.astype(x.dtype)
         total = eps + jnp.sum(jnp.maximum(kernels, 0))
-        near = kernels > -jnp.asarray(1e-6, x.dtype) * (1 + beta * (x @ x))
         sizes = 1 / beta + distance_sizes(self.xi, x)
+        near = kernels > -jnp.asarray(1e-6, x.dtype) * beta * sizes
         shaken = jnp.sum(jnp.where(near, sizes, jnp.zeros_like(sizes)))
         return (jnp.abs(jnp.log(total)) + 1) / beta + shaken / total
 

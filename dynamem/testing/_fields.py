@@ -91,7 +91,7 @@ def assert_gradient_flow(
     """The drift is ``-M grad E``, up to ``rtol`` of their sizes, and the rounding of what they add and cancel.
 
     In float64, unless ``rtol`` is given, E has to change over short steps as its gradient says, too: a value that is
-    rounded to float32 inside, or a wrong rule for a derivative, is no energy of the drift.
+    rounded to float32 inside, or a wrong custom derivative, is no energy of the drift.
 
     Arguments:
         energy: any ``E(t, x)``.

@@ -22,14 +22,14 @@ FINE = 2.0**12
 """Least length of a step in rounding units of the place."""
 SHORT = 1e-6
 """Largest length of a step, over ``1 + |x|``."""
-WHAT = "the energy does not change as its derivative says: values in less precision than x, or a wrong rule"
+WHAT = "the energy does not change as its derivative says: less precision than x, or a wrong custom derivative"
 
 
 def assert_slopes(energy: EnergyFn, t: float, xs: np.ndarray) -> None:
     """``E(z + d) - E(z - d)`` is ``2 d.grad E(z)`` at most of eight places z about each state, d along the gradient.
 
-    Rates and gradients come from derivatives, which do not see that a value is rounded on its way, nor that a rule for
-    a derivative is wrong. Float32 states are not asked: their values hold no such steps.
+    Rates and gradients come from derivatives, which do not see that a value is rounded on its way, nor that a custom
+    derivative is wrong. Float32 states are not asked: their values hold no such steps.
 
     Raises:
         AssertionError: it is not, at one of the states; with a place where it is not.
@@ -40,7 +40,7 @@ def assert_slopes(energy: EnergyFn, t: float, xs: np.ndarray) -> None:
     excess = (np.abs(found - meant) - bound) / np.abs(meant)
     asked = np.isfinite(excess) & (np.abs(meant) > bound / OFF)
     rank = np.where(asked, excess, -np.inf)
-    middle = np.sort(rank, axis=1)[:, PLACES // 2]  # at most half of the places are above it
+    middle = np.sort(rank, axis=1)[:, PLACES // 2]  # five places are off by no more
     row = int(np.argmax(middle))
     aim(float(middle[row]), "change missed by the derivative")
     if middle[row] > OFF:
