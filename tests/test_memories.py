@@ -123,7 +123,7 @@ def test_the_rounding_of_distances_is_that_about_the_mean(make, far):
     exact = make(jnp.asarray([[0.0]]))
     wanted = np.asarray([float(exact(T, jnp.asarray(x))) for x in there])
     if far > 1:
-        assert np.all(np.abs(found - wanted) <= dm.lyapunov.rounding_bound(bound))
+        assert np.all(np.abs(found - wanted) <= dm.lyapunov.rounding_bound(jnp.asarray(bound)))
         assert np.max(np.abs(found - wanted)) > 1e-9
     else:
         assert np.all(bound < 20)
