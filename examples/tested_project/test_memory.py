@@ -1,6 +1,6 @@
 """Ten properties of `memory`, with the strategies and assertions of dynamem.
 
-cd examples/tested_project && python -m pytest
+cd examples/tested_project && python -m pytest -n 2
 """
 
 import diffrax as dfx
