@@ -100,7 +100,7 @@ ROOMS = [
         "solvers",
     ),
     *("flows", "diffusion", "energies", "algebra", "programs", "kernels"),
-    *("_validate", "_output", "_types", "_errors", "_journal"),
+    *("_validate", "_output", "_types", "_errors", "_journal", "_versions"),
 ]
 BAD_IMPORTS = {
     "an import that points up": ("kernels", "from dynamem import flows", "Imports point down"),

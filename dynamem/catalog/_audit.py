@@ -1,7 +1,6 @@
 """The audit: every built-in system, or those named, on one data set."""
 
 import dataclasses
-import importlib.metadata
 import platform
 import threading
 import traceback
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import jax.random as jr
 
 from .._errors import InputError
+from .._versions import version_of
 from ..diffusion import Empirical
 from ..lyapunov import Trajectory
 from ..theorems import prove_named
@@ -165,18 +165,10 @@ def environment(options: AuditOptions) -> dict[str, Any]:
         "platform": platform.platform(),
         "device": jax.devices()[0].device_kind,
         "precision": "float64",
-        "packages": {name: _version(name) for name in packages},
+        "packages": {name: version_of(name) for name in packages},
         "data": {"name": options.data.name, "shape": list(options.data.patterns.shape)},
         "seed": options.seed,
         "states": options.states,
         "noise_levels": [options.s_start, options.s_end],
         "quick": options.quick,
     }
-
-
-def _version(name: str) -> str | None:
-    """A package's version, None where it runs from a source tree that was never installed."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

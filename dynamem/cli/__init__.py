@@ -58,13 +58,9 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         """Print name and version and leave."""
-        from importlib.metadata import PackageNotFoundError, version
+        from .._versions import version_of
 
-        try:
-            number = version("dynamem")
-        except PackageNotFoundError:
-            number = "(not installed)"
-        sys.stdout.write(f"dynamem {number}\n")
+        sys.stdout.write(f"dynamem {version_of('dynamem', '(not installed)')}\n")
         parser.exit()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .._versions import version_of
 from ..programs import Program
 from ._document import MOST_LEAVES, SCHEMA, SEMANTICS, digest
 from ._program_json import written
@@ -29,17 +30,11 @@ def certificate(
         tree: how it was cut, no part left open.
         points: what ``e0``, ``e1``, ... speak of.
     """
-    from importlib.metadata import PackageNotFoundError, version
-
     if tree.leaves > MOST_LEAVES:
         return None, f"it would have {tree.leaves} parts, more than {MOST_LEAVES}"
-    try:
-        made = version("dynamem")
-    except PackageNotFoundError:
-        made = "unknown"
     body = {
         "schema": SCHEMA,
-        "dynamem": made,
+        "dynamem": version_of("dynamem", "unknown"),
         "claim": asked.words,
         "strict": asked.strict,
         "timed": asked.timed,

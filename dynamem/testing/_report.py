@@ -1,6 +1,5 @@
 """The verdicts of a run of pytest as a file."""
 
-import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .._output import staged
+from .._versions import version_of
 
 
 SCHEMA = "dynamem.testing/1"
@@ -27,7 +27,7 @@ def write(path: Path, found: Mapping[str, Mapping[str, Any]], command: Sequence[
     """
     tests = [{"test": name, **one} for name, one in sorted(found.items()) if one["verdicts"]]
     environment = {"python": platform.python_version(), "platform": platform.platform(),
-                   "packages": {name: _version(name) for name in PACKAGES}, "command": ["pytest", *command],
+                   "packages": {name: version_of(name) for name in PACKAGES}, "command": ["pytest", *command],
                    "tests": len(found)}  # fmt: skip
     if path.suffix == ".html":
         from ..report import write_testing_html
@@ -37,10 +37,3 @@ def write(path: Path, found: Mapping[str, Mapping[str, Any]], command: Sequence[
     document = {"schema": SCHEMA, "environment": environment, "tests": tests}
     with staged("--dynamem-report", path) as draft:
         draft.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
