@@ -12,6 +12,7 @@ from hypothesis import given, settings
 
 import dynamem as dm
 from dynamem import testing
+from dynamem.testing._subjects import built
 from dynamem.testing._values import assert_slopes
 from tests.testing_cases import FLOW, MEMORY, XI, X, message
 
@@ -109,3 +110,13 @@ def test_the_rounding_of_an_update_is_its_own(by, holds):
         testing.assert_lyapunov, memory, dm.Map(update), 655360 * np.linspace(0.95, 1.05, 9)[:, None]
     )
     assert ask() is None if holds else "rises over an update" in message(ask)
+
+
+def test_the_rounding_of_weights_is_no_rise():
+    """Halfway between patterns 4e5 apart, weights move by 1e-6 and the gradient, which is 0, by their distance's."""
+    xi, x = np.asarray([[393216.0], [0.0]]), np.asarray([[196608.0]])
+    case = built("free_energy", xi, 1.0)
+    testing.assert_lyapunov(case.energy, case.flow, x, t0=case.t0, t1=case.t1, times=5)
+    wrong = dfx.ODETerm(lambda t, y, args: -case.flow.drift(t, y, args))
+    with pytest.raises(AssertionError, match="the energy rises"):
+        testing.assert_lyapunov(case.energy, wrong, x + 1e5, t0=case.t0, t1=case.t1, times=5)
