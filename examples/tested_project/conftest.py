@@ -4,7 +4,7 @@ import gc
 import os
 
 
-# Before JAX is imported: LLVM spends less on each program.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false")
+# Before JAX is imported: LLVM spends nothing on making programs fast.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 # Traces are many small objects, which the collector would look through again and again.
 gc.set_threshold(100_000)
