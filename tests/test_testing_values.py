@@ -12,6 +12,7 @@ from hypothesis import given, settings
 
 import dynamem as dm
 from dynamem import testing
+from dynamem.testing._energies import _question, _shaken
 from dynamem.testing._subjects import built
 from dynamem.testing._values import assert_slopes
 from tests.testing_cases import FLOW, MEMORY, XI, X, message
@@ -117,6 +118,9 @@ def test_the_rounding_of_weights_is_no_rise():
     xi = np.asarray([[393216.0], [0.0]])
     x = np.where(np.arange(8)[:, None] % 6 == 1, 196608.0, 393216.0)  # rows 1 and 7 of the eight that were found
     case = built("free_energy", xi, 1.0)
+    ask = _question(case.energy, case.flow, x, (case.t0, case.t1), None, 0.0)
+    late = np.full(len(x), 1.5)  # a rate of 36 was found here, and a bound of 1e-4
+    assert np.all(np.asarray(_shaken(ask, jnp.asarray(late), jnp.asarray(x)))[[1, 7]] > 36)
     testing.assert_lyapunov(case.energy, case.flow, x, t0=case.t0, t1=case.t1, times=5)
     wrong = dfx.ODETerm(lambda t, y, args: -case.flow.drift(t, y, args))
     with pytest.raises(AssertionError, match="the energy rises"):
